@@ -1,0 +1,182 @@
+//! The cluster as values: namespaces and their policies at one moment, with the age of that knowledge.
+//!
+//! ```text
+//! Source (memory | files | cluster) ── snapshot() ──> Inventory ── overlay(subject) ──> Around { before, after }
+//!                                    └ live(ns) ───> NamespaceState, read uncached
+//! ```
+//!
+//! A snapshot is immutable and costs a few pointers: the maps are persistent, so writers share
+//! with readers all that did not change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+
+use crate::netpol::policy::NetworkPolicy;
+use crate::netpol::selector::Labels;
+use crate::object::{Change, Subject};
+
+pub mod memory;
+
+/// The label that names a namespace; set by every API server since 1.21 and settable by nobody.
+/// Source: API reference, well-known labels.
+pub const METADATA_NAME: &str = "kubernetes.io/metadata.name";
+
+/// One namespace and the policies in it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NamespaceState {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// When it was created, where that is known.
+    pub created: Option<Timestamp>,
+    /// It is being deleted, or is gone: its policies may go as well.
+    pub terminating: bool,
+    /// Whether the inventory has seen the Namespace object itself.
+    pub known: bool,
+    /// Policies by name. Those with a deletionTimestamp count as absent and are not here.
+    pub policies: BTreeMap<String, Arc<NetworkPolicy>>,
+    /// Policies that exist but could not be read, by name, with the reason.
+    pub odd: BTreeMap<String, String>,
+}
+
+impl NamespaceState {
+    /// A namespace nothing is known of: it exists, bears its name as a label and has no policies.
+    #[must_use]
+    pub fn unseen(name: &str) -> Self {
+        let labels = Labels::from([(METADATA_NAME.to_owned(), name.to_owned())]);
+        Self { name: name.to_owned(), labels, ..Self::default() }
+    }
+
+    /// A namespace that is gone.
+    #[must_use]
+    pub fn gone(name: &str) -> Self {
+        Self { terminating: true, ..Self::unseen(name) }
+    }
+}
+
+/// The cluster at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inventory {
+    namespaces: imbl::HashMap<String, Arc<NamespaceState>>,
+    age: Duration,
+}
+
+impl Inventory {
+    /// How old this knowledge is: time since the last event, bookmark or list of the least fresh kind.
+    #[must_use]
+    pub const fn age(&self) -> Duration {
+        self.age
+    }
+
+    /// The same knowledge with its age told.
+    #[must_use]
+    pub fn aged(mut self, age: Duration) -> Self {
+        self.age = age;
+        self
+    }
+
+    /// The namespace of that name; one that was never seen exists and is empty.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Arc<NamespaceState> {
+        self.namespaces.get(name).cloned().unwrap_or_else(|| Arc::new(NamespaceState::unseen(name)))
+    }
+
+    /// Every namespace seen, in no particular order.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Arc<NamespaceState>> {
+        self.namespaces.values()
+    }
+
+    /// Puts a namespace in the place of what was known of it.
+    pub fn insert(&mut self, state: Arc<NamespaceState>) {
+        self.namespaces.insert(state.name.clone(), state);
+    }
+
+    /// Changes what is known of one namespace, which springs into being where it was not seen before.
+    pub fn update(&mut self, name: &str, change: impl FnOnce(&mut NamespaceState)) {
+        let state = self
+            .namespaces
+            .entry(name.to_owned())
+            .or_insert_with(|| Arc::new(NamespaceState::unseen(name)));
+        change(Arc::make_mut(state));
+    }
+
+    /// Forgets a namespace.
+    pub fn remove(&mut self, name: &str) {
+        self.namespaces.remove(name);
+    }
+
+    /// How many namespaces were seen.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.namespaces.len()
+    }
+
+    /// Whether no namespace was seen.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.namespaces.is_empty()
+    }
+
+    /// The subject's namespace before and after the request.
+    ///
+    /// The request itself says what the object was and becomes, whatever the watch cache has of it:
+    /// it may be behind. An object with a deletionTimestamp counts as absent.
+    #[must_use]
+    pub fn overlay(&self, subject: &Subject) -> Around {
+        let base = self.namespace(&subject.namespace);
+        let (mut before, mut after) = ((*base).clone(), (*base).clone());
+        match &subject.change {
+            Change::NetworkPolicy { old, new } => {
+                for (state, object) in [(&mut before, old), (&mut after, new)] {
+                    state.policies.remove(&subject.name);
+                    if let Some(object) = object.as_ref().filter(|object| object.metadata.deletion_timestamp.is_none()) {
+                        state.policies.insert(subject.name.clone(), Arc::clone(&object.policy));
+                    }
+                }
+                // The request carries the object, so a copy that could not be read no longer matters.
+                if old.is_some() {
+                    before.odd.remove(&subject.name);
+                }
+                after.odd.remove(&subject.name);
+            }
+            Change::Namespace { old, new } => {
+                for (state, object) in [(&mut before, old), (&mut after, new)] {
+                    if let Some(object) = object {
+                        state.labels.clone_from(&object.metadata.labels);
+                        state.terminating |= object.metadata.deletion_timestamp.is_some();
+                    }
+                }
+            }
+        }
+        Around { before, after }
+    }
+}
+
+/// A namespace on both sides of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Around {
+    /// As it is.
+    pub before: NamespaceState,
+    /// As the request would leave it.
+    pub after: NamespaceState,
+}
+
+/// Where an inventory comes from.
+pub trait Source: Send + Sync {
+    /// What is known at `now`.
+    fn snapshot(&self, now: Timestamp) -> Inventory;
+
+    /// One namespace and its policies read from the API server, past every cache; `None` where
+    /// there is no API server to ask, so that the snapshot is all there is to know.
+    ///
+    /// The future fails with a one-line reason. The caller sets the deadline.
+    fn live(&self, namespace: &str) -> Option<BoxFuture<'static, Result<NamespaceState, String>>>;
+
+    /// Told of every change that was admitted for good (no dry run).
+    fn admitted(&self, subject: &Subject);
+}
