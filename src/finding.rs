@@ -135,10 +135,19 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Everything that could not be judged.
     pub cannot_judge: Vec<Unjudged>,
-    /// The namespace whose live state must back this report before it is acted upon.
-    pub confirm: Option<String>,
+    /// What a live read has to back before this report is acted upon.
+    pub confirm: Option<Confirm>,
     /// How long each rule took, for the metrics. No verdict depends on it.
     pub rule_durations: Vec<(&'static str, Duration)>,
+}
+
+/// A namespace whose live state must back what these rules say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirm {
+    /// The namespace.
+    pub namespace: String,
+    /// The rules that rest on it.
+    pub rules: Vec<&'static str>,
 }
 
 /// What a request gets.

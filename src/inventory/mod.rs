@@ -19,6 +19,8 @@ use crate::netpol::policy::NetworkPolicy;
 use crate::netpol::selector::Labels;
 use crate::object::{Change, Subject};
 
+pub mod from_cluster;
+pub mod from_files;
 pub mod memory;
 
 /// The label that names a namespace; set by every API server since 1.21 and settable by nobody.
@@ -98,10 +100,7 @@ impl Inventory {
 
     /// Changes what is known of one namespace, which springs into being where it was not seen before.
     pub fn update(&mut self, name: &str, change: impl FnOnce(&mut NamespaceState)) {
-        let state = self
-            .namespaces
-            .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(NamespaceState::unseen(name)));
+        let state = self.namespaces.entry(name.to_owned()).or_insert_with(|| Arc::new(NamespaceState::unseen(name)));
         change(Arc::make_mut(state));
     }
 
@@ -134,7 +133,8 @@ impl Inventory {
             Change::NetworkPolicy { old, new } => {
                 for (state, object) in [(&mut before, old), (&mut after, new)] {
                     state.policies.remove(&subject.name);
-                    if let Some(object) = object.as_ref().filter(|object| object.metadata.deletion_timestamp.is_none()) {
+                    if let Some(object) = object.as_ref().filter(|object| object.metadata.deletion_timestamp.is_none())
+                    {
                         state.policies.insert(subject.name.clone(), Arc::clone(&object.policy));
                     }
                 }

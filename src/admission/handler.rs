@@ -1,0 +1,296 @@
+//! The webhook's routes: one review in, one answer out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use tracing::info;
+
+use super::decide::{Circumstances, Decision, decide, rules};
+use super::review::{EnvelopeError, Request, Task, envelope};
+use crate::engine::{Bound, evaluate};
+use crate::finding::{Level, ObjectRef, Report, Unjudged};
+use crate::inventory::Source;
+use crate::object::{Change, Subject};
+
+/// Kept back from the API server's deadline for the way there and back.
+const MARGIN: Duration = Duration::from_secs(1);
+/// The budget at least; the API server's shortest timeout is one second.
+const SHORTEST: Duration = Duration::from_millis(300);
+/// The budget where the API server names no deadline.
+const UNTOLD: Duration = Duration::from_secs(4);
+
+/// Told of every review, for the metrics.
+pub trait Observer: Send + Sync {
+    /// A review has come in.
+    fn begun(&self);
+    /// It is answered, or its caller has gone. Follows every `begun`.
+    fn ended(&self);
+    /// What it came to.
+    fn reviewed(&self, review: &Reviewed);
+}
+
+/// One review as the metrics see it: closed label sets only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reviewed {
+    /// `NetworkPolicy`, `Namespace` or `other`.
+    pub kind: &'static str,
+    /// `CREATE`, `UPDATE`, `DELETE` or `other`.
+    pub operation: &'static str,
+    /// `allowed`, `warned`, `denied`, `exempted`, `cannot_judge` or `error`.
+    pub outcome: &'static str,
+    /// Whether it was a dry run.
+    pub dry_run: bool,
+    /// From the whole body to the answer.
+    pub duration: Duration,
+    /// Rule and level of each finding.
+    pub findings: Vec<(&'static str, Level)>,
+    /// How long each rule took.
+    pub rule_durations: Vec<(&'static str, Duration)>,
+}
+
+/// Which rules a path stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    /// `/validate`: all of them.
+    All,
+    /// `/validate/labels`: those about a Namespace's labels.
+    Labels,
+}
+
+/// Everything a review needs.
+pub struct Reviewer {
+    /// The rule set in force.
+    pub bound: Arc<ArcSwap<Bound>>,
+    /// The cluster as far as it is known.
+    pub source: Arc<dyn Source>,
+    /// The metrics.
+    pub observer: Arc<dyn Observer>,
+    /// The wall clock, read once a request.
+    pub clock: fn() -> Timestamp,
+}
+
+/// `POST /validate` and `POST /validate/labels`.
+pub fn routes(reviewer: Arc<Reviewer>) -> Router {
+    Router::new()
+        .route("/validate", post(|state, query, headers, body| review(Scope::All, state, query, headers, body)))
+        .route(
+            "/validate/labels",
+            post(|state, query, headers, body| review(Scope::Labels, state, query, headers, body)),
+        )
+        .with_state(reviewer)
+}
+
+#[derive(Deserialize)]
+struct Parameters {
+    timeout: Option<String>,
+}
+
+/// Calls `ended` even where the caller goes away half-way.
+struct InFlight<'a>(&'a dyn Observer);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.ended();
+    }
+}
+
+async fn review(
+    scope: Scope,
+    State(reviewer): State<Arc<Reviewer>>,
+    Query(parameters): Query<Parameters>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let started = Instant::now();
+    reviewer.observer.begun();
+    let _in_flight = InFlight(&*reviewer.observer);
+    if !is_json(&headers) {
+        return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json");
+    }
+    let deadline = started + budget(parameters.timeout.as_deref());
+    match envelope(&body) {
+        Ok(request) => match reviewer.answer(scope, &request, started, deadline).await {
+            Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+            Err(error) => {
+                refusal(StatusCode::INTERNAL_SERVER_ERROR, &format!("the answer could not be written: {error}"))
+            }
+        },
+        Err(error) => {
+            reviewer.refused(&error, started);
+            refusal(StatusCode::BAD_REQUEST, &error.to_string())
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn refusal(status: StatusCode, reason: &str) -> Response {
+    (status, axum::Json(serde_json::json!({ "error": reason }))).into_response()
+}
+
+/// How long an answer may take, from the API server's `?timeout=`, which is a Go duration.
+fn budget(timeout: Option<&str>) -> Duration {
+    let told =
+        timeout.and_then(|text| text.parse::<SignedDuration>().ok()).and_then(|told| Duration::try_from(told).ok());
+    told.map_or(UNTOLD, |told| told.saturating_sub(MARGIN).max(SHORTEST))
+}
+
+/// A report, and the age of the knowledge it rests on.
+struct Judged {
+    report: Report,
+    inventory_age: Duration,
+}
+
+impl Reviewer {
+    async fn answer(
+        &self,
+        scope: Scope,
+        request: &Request<'_>,
+        started: Instant,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, serde_json::Error> {
+        let now = (self.clock)();
+        let bound = self.bound.load_full();
+        let dry_run = request.dry_run.unwrap_or(false);
+        let task = request.task();
+        let (subject, judged) = match &task {
+            Task::Judge(subject) if scope.covers(subject) => {
+                (Some(subject), self.judge(subject, &bound, now, deadline).await)
+            }
+            Task::Judge(subject) => (Some(subject), self.unread(Report::default(), now)),
+            Task::Admit(subject) => (subject.as_ref(), self.unread(Report::default(), now)),
+            Task::CannotJudge(reason) => (None, self.unread(Report::unjudged(None, None, reason), now)),
+        };
+        let object = subject.map(Subject::object_ref);
+        let about = Circumstances {
+            uid: &request.uid,
+            object: object.as_ref(),
+            inventory_age: judged.inventory_age,
+            config: &bound.hash,
+        };
+        let (review, decision) = decide(&judged.report, &bound.rule_set, about);
+        let allowed = review.response.as_ref().is_some_and(|response| response.allowed);
+        if let Some(subject) = subject.filter(|_| allowed && !dry_run) {
+            self.source.admitted(subject);
+        }
+        let json = serde_json::to_vec(&review)?;
+        self.tell(request, object.as_ref(), &judged.report, decision, started.elapsed());
+        Ok(json)
+    }
+
+    fn unread(&self, report: Report, now: Timestamp) -> Judged {
+        Judged { report, inventory_age: self.source.snapshot(now).age() }
+    }
+
+    /// Judges by what is known, and where the report asks for it once more by what the API server says.
+    async fn judge(&self, subject: &Subject, bound: &Bound, now: Timestamp, deadline: Instant) -> Judged {
+        let inventory = self.source.snapshot(now);
+        let mut report = evaluate(subject, &inventory, bound, now);
+        let read = match &report.confirm {
+            Some(confirm) => self.source.live(&confirm.namespace),
+            None => None,
+        };
+        let Some(read) = read else { return Judged { report, inventory_age: inventory.age() } };
+        let state = match tokio::time::timeout_at(deadline.into(), read).await {
+            Ok(Ok(state)) => state,
+            Ok(Err(reason)) => {
+                unconfirmed(&mut report, subject, &format!("the API server could not be asked: {reason}"));
+                return Judged { report, inventory_age: inventory.age() };
+            }
+            Err(_) => {
+                unconfirmed(&mut report, subject, "the API server did not answer within the deadline of this review");
+                return Judged { report, inventory_age: inventory.age() };
+            }
+        };
+        let mut inventory = inventory.aged(Duration::ZERO);
+        inventory.insert(Arc::new(state));
+        Judged { report: evaluate(subject, &inventory, bound, now), inventory_age: inventory.age() }
+    }
+
+    fn refused(&self, error: &EnvelopeError, started: Instant) {
+        info!(verdict = "error", error = %error, duration_ms = millis(started.elapsed()), "not a review");
+        self.observer.reviewed(&Reviewed {
+            kind: "other",
+            operation: "other",
+            outcome: "error",
+            dry_run: false,
+            duration: started.elapsed(),
+            findings: Vec::new(),
+            rule_durations: Vec::new(),
+        });
+    }
+
+    /// The log line and the metrics of an answer. Never the object itself.
+    fn tell(
+        &self,
+        request: &Request<'_>,
+        object: Option<&ObjectRef>,
+        report: &Report,
+        decision: Decision,
+        duration: Duration,
+    ) {
+        let reasons: Vec<&str> = report.cannot_judge.iter().map(|what| what.reason.as_str()).collect();
+        let named = object.map(|object| match &object.namespace {
+            Some(namespace) => format!("{namespace}/{}", object.name),
+            None => object.name.clone(),
+        });
+        info!(
+            uid = request.uid,
+            kind = request.kind_label(),
+            object = named.unwrap_or_default(),
+            operation = request.operation_label(),
+            requester = request.user_info.username,
+            dry_run = request.dry_run.unwrap_or(false),
+            verdict = decision.as_str(),
+            rules = rules(report).join(","),
+            cannot_judge = reasons.join("; "),
+            duration_ms = millis(duration),
+            "reviewed"
+        );
+        self.observer.reviewed(&Reviewed {
+            kind: request.kind_label(),
+            operation: request.operation_label(),
+            outcome: decision.as_str(),
+            dry_run: request.dry_run.unwrap_or(false),
+            duration,
+            findings: report.findings.iter().map(|finding| (finding.rule, finding.level)).collect(),
+            rule_durations: report.rule_durations.clone(),
+        });
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+/// Takes back what rested on a state that could not be confirmed.
+fn unconfirmed(report: &mut Report, subject: &Subject, reason: &str) {
+    let Some(confirm) = report.confirm.take() else { return };
+    report.findings.retain(|finding| !confirm.rules.contains(&finding.rule));
+    for rule in confirm.rules {
+        report.cannot_judge.retain(|what| what.rule != Some(rule));
+        let object = Some(subject.object_ref());
+        report.cannot_judge.push(Unjudged { rule: Some(rule), object, reason: reason.to_owned() });
+    }
+}
+
+impl Scope {
+    fn covers(self, subject: &Subject) -> bool {
+        self == Self::All || matches!(subject.change, Change::Namespace { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::finding::Verdict;
+use crate::rules::tests::{change, create, inventory};
+use crate::rules::{self, RULES};
+
+fn bound() -> Bound {
+    builtin(RULES).unwrap_or_else(|errors| panic!("{errors:?}"))
+}
+
+fn with(entries: Value) -> Result<Bound, Vec<BindError>> {
+    let entry = |entry: &Value| Entry {
+        rule: entry["rule"].as_str().expect("a rule").to_owned(),
+        level: serde_json::from_value(entry["level"].clone()).expect("a level"),
+        matcher: crate::config::valid::Matcher::default(),
+        params: entry["params"].clone(),
+    };
+    let rules = entries.as_array().expect("a list").iter().map(entry).collect();
+    bind(RuleSet { rules, ..RuleSet::builtin([]) }, RULES)
+}
+
+fn report(inventory: &Inventory, bound: &Bound, subject: &Subject) -> Report {
+    evaluate(subject, inventory, bound, Timestamp::UNIX_EPOCH)
+}
+
+fn told(report: &Report) -> Vec<(&'static str, &'static str, &str)> {
+    report.findings.iter().map(|finding| (finding.rule, finding.level.as_str(), finding.field.as_str())).collect()
+}
+
+fn to(cidrs: &[&str]) -> Value {
+    let rules: Vec<Value> = cidrs.iter().map(|cidr| json!({"to": [{"ipBlock": {"cidr": cidr}}]})).collect();
+    json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": rules})
+}
+
+fn protected() -> Inventory {
+    inventory(&[("default-deny", json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}))])
+}
+
+#[test]
+fn all_findings_most_severe_first() {
+    let subject = create(&json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]}));
+    let report = report(&Inventory::default(), &bound(), &subject);
+    let expected = [
+        ("allow-all-egress", "deny", "spec.egress[0]"),
+        ("egress-private-cidr", "deny", "spec.egress[0]"),
+        ("missing-default-deny", "deny", "spec"),
+        ("egress-metadata-endpoint", "warn", "spec.egress[0]"),
+    ];
+    assert_eq!(told(&report), expected);
+    assert_eq!(report.verdict(), Verdict::Deny);
+    assert_eq!(report.findings[0].decided_by, "rules[0]");
+}
+
+#[test]
+fn system_namespaces_are_left_alone() {
+    let mut subject = create(&to(&["10.0.0.0/8"]));
+    subject.namespace = "kube-system".to_owned();
+    assert_eq!(report(&Inventory::default(), &bound(), &subject).findings, []);
+}
+
+/// What an UPDATE leaves as bad as it was is told, and is no reason to deny.
+#[rstest]
+#[case::the_same_in_other_words(to(&["10.0.0.0/8"]), to(&["10.0.0.0/9", "10.128.0.0/9"]), "warn")]
+#[case::in_another_place(to(&["10.0.0.0/8"]), to(&["203.0.113.0/24", "10.0.0.0/8"]), "warn")]
+#[case::narrower(to(&["10.0.0.0/8"]), to(&["10.1.0.0/16"]), "warn")]
+#[case::one_of_two_gone(to(&["10.0.0.0/8", "192.168.0.0/16"]), to(&["192.168.0.0/16"]), "warn")]
+#[case::wider(to(&["10.1.0.0/16"]), to(&["10.0.0.0/8"]), "deny")]
+#[case::elsewhere(to(&["10.0.0.0/8"]), to(&["192.168.0.0/16"]), "deny")]
+#[case::it_was_fine_before(to(&["203.0.113.0/24"]), to(&["10.0.0.0/8"]), "deny")]
+fn the_ratchet_goes_by_meaning(#[case] old: Value, #[case] new: Value, #[case] level: &str) {
+    let report = report(&protected(), &bound(), &change("x", Some(&old), Some(&new)));
+    let levels: Vec<&str> = report.findings.iter().map(|finding| finding.level.as_str()).collect();
+    assert!(!levels.is_empty() && levels.iter().all(|found| *found == level), "{:?}", report.findings);
+}
+
+#[test]
+fn the_ratchet_looks_at_pods_and_ports_as_well() {
+    let policy = |pods: Value, ports: Value| json!({"podSelector": pods, "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": ports}]});
+    let web = json!({"matchLabels": {"app": "web"}});
+    let old = policy(web.clone(), json!([{"port": 80, "endPort": 90}]));
+    let verdict = |new: &Value| report(&protected(), &bound(), &change("x", Some(&old), Some(new))).verdict();
+    assert_eq!(verdict(&policy(web.clone(), json!([{"port": 85}]))), Verdict::Allow);
+    assert_eq!(verdict(&policy(web.clone(), json!([{"port": 91}]))), Verdict::Deny);
+    assert_eq!(verdict(&policy(json!({}), json!([{"port": 85}]))), Verdict::Deny);
+    let fewer = json!({"matchLabels": {"app": "web", "tier": "front"}});
+    assert_eq!(verdict(&policy(fewer, json!([{"port": 85}]))), Verdict::Allow);
+}
+
+#[test]
+fn without_the_ratchet_the_state_counts() {
+    let mut rule_set = RuleSet::builtin([("egress-private-cidr", Level::Deny)]);
+    rule_set.ratchet = false;
+    let bound = bind(rule_set, RULES).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let subject = change("x", Some(&to(&["10.0.0.0/8"])), Some(&to(&["10.1.0.0/16"])));
+    assert_eq!(report(&protected(), &bound, &subject).verdict(), Verdict::Deny);
+}
+
+#[test]
+fn max_level_turns_denials_into_warnings() {
+    let mut rule_set = RuleSet::builtin([("egress-private-cidr", Level::Deny)]);
+    rule_set.max_level = Level::Warn;
+    let bound = bind(rule_set, RULES).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let report = report(&protected(), &bound, &create(&to(&["10.0.0.0/8"])));
+    assert_eq!(told(&report), [("egress-private-cidr", "warn", "spec.egress[0].to[0].ipBlock")]);
+}
+
+#[test]
+fn entries_of_one_rule_merge_on_the_field() {
+    let bound = with(json!([
+        {"rule": "egress-private-cidr", "level": "warn", "params": {"groups": ["shared"]}},
+        {"rule": "egress-private-cidr", "level": "deny", "params": {"groups": ["private"]}},
+    ]))
+    .unwrap_or_else(|errors| panic!("{errors:?}"));
+    let report = report(&Inventory::default(), &bound, &create(&to(&["0.0.0.0/0"])));
+    assert_eq!(told(&report), [("egress-private-cidr", "deny", "spec.egress[0].to[0].ipBlock")]);
+    let cidrs: Vec<String> = report.findings[0].evidence.cidrs.iter().map(ToString::to_string).collect();
+    assert_eq!(cidrs, ["10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"]);
+    assert_eq!(report.findings[0].decided_by, "rules[1]");
+}
+
+#[test]
+fn every_mistake_of_a_rule_set_is_told() {
+    let errors = with(json!([
+        {"rule": "no-such-rule", "level": "deny", "params": null},
+        {"rule": "egress-private-cidr", "level": "deny", "params": {"groups": ["privat"]}},
+        {"rule": "egress-private-cidr", "level": "deny", "params": {"cidrs": ["10.0.0.0"]}},
+    ]))
+    .err()
+    .unwrap_or_default();
+    let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert!(told[0].starts_with("rules[0]: there is no rule `no-such-rule`"), "{told:?}");
+    assert!(told[1].contains("groups: there is no address group `privat`"), "{told:?}");
+    assert!(told[2].starts_with("rules[2]: egress-private-cidr: cidrs: "), "{told:?}");
+}
+
+#[test]
+fn stale_knowledge_is_no_ground_for_a_verdict() {
+    let stale = protected().aged(Duration::from_secs(301));
+    let subject = create(&json!({"podSelector": {}, "ingress": [{"ports": [{"port": 80}]}]}));
+    let report = report(&stale, &bound(), &subject);
+    assert_eq!(report.verdict(), Verdict::CannotJudge);
+    assert!(report.cannot_judge[0].reason.contains("301 s old"), "{report:?}");
+    let confirm = report.confirm.expect("a live read may settle it");
+    assert_eq!((confirm.namespace.as_str(), &confirm.rules[..]), ("shop", &["missing-default-deny"][..]));
+}
+
+struct Panics;
+
+static PANICS: Meta = Meta {
+    name: "panics",
+    kind: "NetworkPolicy",
+    builtin: Some(Level::Deny),
+    needs_inventory: false,
+    summary: "",
+    what: "",
+    why: "",
+    rejected: "",
+    accepted: "",
+    params: &[],
+    references: &[],
+};
+
+impl Rule for Panics {
+    fn meta(&self) -> &'static Meta {
+        &PANICS
+    }
+
+    fn bind(&self, _: &Value, _: &Groups) -> Result<Box<dyn Check>, String> {
+        Ok(Box::new(Self))
+    }
+}
+
+impl Check for Panics {
+    fn check(&self, _: &Context<'_>) -> Result<Outcome, CannotTell> {
+        panic!("as every rule might")
+    }
+}
+
+#[test]
+fn a_rule_that_panics_cannot_judge_and_the_others_do() {
+    let find = |name| rules::find(name).expect("a rule");
+    let bound = builtin(&[&Panics, find("egress-private-cidr")]).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let fine = report(&Inventory::default(), &bound, &create(&to(&["203.0.113.0/24"])));
+    assert_eq!(fine.verdict(), Verdict::CannotJudge);
+    assert_eq!(fine.cannot_judge[0].rule, Some("panics"));
+    let bad = report(&Inventory::default(), &bound, &create(&to(&["10.0.0.0/8"])));
+    assert_eq!(bad.verdict(), Verdict::Deny, "what another rule found stands");
+}
+
+/// The examples of the documentation are what they claim to be.
+#[test]
+fn examples_are_rejected_and_accepted() {
+    for meta in RULES.iter().map(|rule| rule.meta()) {
+        let finds = |example: &str| {
+            let reading = crate::manifest::parse(meta.name, example);
+            let [document] = &reading.documents[..] else { panic!("{}: one document", meta.name) };
+            let spec = &document.value["spec"];
+            let report = report(&Inventory::default(), &bound(), &create(spec));
+            report.findings.iter().any(|finding| finding.rule == meta.name)
+        };
+        assert!(finds(meta.rejected), "{}: the rejected example is not found", meta.name);
+        assert!(!finds(meta.accepted), "{}: the accepted example is found", meta.name);
+    }
+}

@@ -1,0 +1,269 @@
+//! Trees from parser events, without recursion.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use granit_parser::{Event, Marker, Parser, ScalarStyle, Tag, options};
+use serde_json::{Map, Value};
+
+use super::document::{Inside, Spot};
+use super::{Error, Place, scalar};
+
+/// Levels of nesting, those that aliases bring included. The parser's own bound for either style.
+pub(super) const MAX_DEPTH: usize = 255;
+
+/// What anchors and aliases of one document may copy.
+pub(super) const MAX_COPIED: usize = 64 << 20;
+
+/// What a node weighs beside its text: about what it takes in memory.
+const NODE_SIZE: usize = 64;
+
+/// A finished node.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) spot: Spot,
+    /// Levels below and including it.
+    depth: usize,
+    /// What a copy of it takes.
+    size: usize,
+}
+
+type Failure = (Place, Error);
+
+/// Every document of `text`, which begins at `start` of its file: its root, or what is wrong with it.
+pub(super) fn trees(text: &str, start: Place) -> Vec<Result<Node, Failure>> {
+    let limits = options! { emit_comments: false, flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
+    let mut parser = Parser::new_from_str_with_options(text, limits);
+    let mut builder = Builder { start, ..Builder::default() };
+    let mut found = Vec::new();
+    while let Some(next) = parser.next_event() {
+        let failure = match next {
+            Ok((event, span)) => match builder.take(event, &span.start) {
+                Ok(Some(root)) => {
+                    found.push(Ok(root));
+                    continue;
+                }
+                Ok(None) => continue,
+                Err(failure) => failure,
+            },
+            Err(error) => (builder.place(error.marker()), syntax(&error)),
+        };
+        found.push(Err(failure));
+        builder = Builder { start, ..Builder::default() };
+        match parser.proceed_next_document() {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                found.push(Err((builder.place(error.marker()), syntax(&error))));
+                break;
+            }
+        }
+    }
+    found
+}
+
+fn syntax(error: &granit_parser::ScanError) -> Error {
+    match error.kind() {
+        granit_parser::ErrorKind::RecursionLimitExceeded => Error::TooDeep,
+        _ => Error::Syntax(error.info()),
+    }
+}
+
+/// A collection that is being read.
+struct Frame {
+    at: Place,
+    anchor: usize,
+    partial: Partial,
+    depth: usize,
+    size: usize,
+}
+
+enum Partial {
+    List { values: Vec<Value>, spots: Vec<Spot> },
+    Map { values: Map<String, Value>, spots: Vec<(String, Place, Spot)>, key: Option<Key>, merges: Vec<Node> },
+}
+
+enum Key {
+    Name(String, Place),
+    Merge,
+}
+
+struct Builder {
+    start: Place,
+    open: Vec<Frame>,
+    anchors: HashMap<usize, Node>,
+    copied: usize,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        let start = Place { line: 1, column: 1 };
+        Self { start, open: Vec::new(), anchors: HashMap::new(), copied: 0 }
+    }
+}
+
+impl Builder {
+    fn place(&self, mark: &Marker) -> Place {
+        let line = mark.line().max(1);
+        let indent = if line == 1 { self.start.column } else { 1 };
+        Place { line: self.start.line + line - 1, column: indent + mark.col() }
+    }
+
+    /// Takes one event; gives the root when it is whole.
+    fn take(&mut self, event: Event<'_>, mark: &Marker) -> Result<Option<Node>, Failure> {
+        let at = self.place(mark);
+        let fail = |error| (at, error);
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let plain = style == ScalarStyle::Plain;
+                if plain && tag.is_none() && text == "<<" && self.expects_key() {
+                    return self.set_key(Key::Merge).map(|()| None).map_err(fail);
+                }
+                let node = scalar_node(&text, plain, tag.as_ref(), at).map_err(fail)?;
+                self.finish(node, anchor).map_err(fail)
+            }
+            Event::Alias(anchor) => {
+                let node = self.anchors.get(&anchor).ok_or_else(|| fail(Error::RecursiveAlias))?;
+                let mut node = node.clone();
+                node.spot.at = at;
+                self.copied += node.size;
+                if self.copied > MAX_COPIED {
+                    return Err(fail(Error::AliasBomb));
+                }
+                self.finish(node, 0).map_err(fail)
+            }
+            Event::SequenceStart(_, anchor, _) => {
+                self.begin(at, anchor, Partial::List { values: Vec::new(), spots: Vec::new() }).map_err(fail)
+            }
+            Event::MappingStart(_, anchor, _) => {
+                let partial = Partial::Map { values: Map::new(), spots: Vec::new(), key: None, merges: Vec::new() };
+                self.begin(at, anchor, partial).map_err(fail)
+            }
+            Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
+                Some(frame) => {
+                    let (begin, anchor) = (frame.at, frame.anchor);
+                    frame.close().and_then(|node| self.finish(node, anchor)).map_err(|error| (begin, error))
+                }
+                None => Ok(None),
+            },
+            Event::DocumentStart(..) | Event::DocumentEnd => {
+                self.anchors.clear();
+                self.copied = 0;
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn begin(&mut self, at: Place, anchor: usize, partial: Partial) -> Result<Option<Node>, Error> {
+        if self.expects_key() {
+            return Err(Error::OddKey);
+        }
+        if self.open.len() >= MAX_DEPTH {
+            return Err(Error::TooDeep);
+        }
+        self.open.push(Frame { at, anchor, partial, depth: 1, size: NODE_SIZE });
+        Ok(None)
+    }
+
+    fn expects_key(&self) -> bool {
+        self.open.last().is_some_and(|frame| matches!(frame.partial, Partial::Map { key: None, .. }))
+    }
+
+    fn set_key(&mut self, new: Key) -> Result<(), Error> {
+        if let Some(Frame { partial: Partial::Map { values, key, .. }, .. }) = self.open.last_mut() {
+            if let Key::Name(name, _) = &new
+                && values.contains_key(name)
+            {
+                return Err(Error::DuplicateKey(name.clone()));
+            }
+            *key = Some(new);
+        }
+        Ok(())
+    }
+
+    /// A whole node goes where it belongs: to its anchor, and into the collection that is open.
+    fn finish(&mut self, node: Node, anchor: usize) -> Result<Option<Node>, Error> {
+        // Aliases bring levels of their own; clones and drops recurse through all of them.
+        if self.open.len() + node.depth > MAX_DEPTH {
+            return Err(Error::TooDeep);
+        }
+        if anchor != 0 {
+            self.copied += node.size;
+            if self.copied > MAX_COPIED {
+                return Err(Error::AliasBomb);
+            }
+            self.anchors.insert(anchor, node.clone());
+        }
+        if self.expects_key() {
+            let at = node.spot.at;
+            return self.set_key(Key::Name(scalar::key(node.value)?, at)).map(|()| None);
+        }
+        let Some(frame) = self.open.last_mut() else { return Ok(Some(node)) };
+        frame.add(node).map(|()| None)
+    }
+}
+
+impl Frame {
+    fn add(&mut self, node: Node) -> Result<(), Error> {
+        self.depth = self.depth.max(node.depth + 1);
+        self.size += node.size;
+        match &mut self.partial {
+            Partial::List { values, spots } => {
+                values.push(node.value);
+                spots.push(node.spot);
+            }
+            Partial::Map { values, spots, key, merges } => match key.take() {
+                Some(Key::Name(name, at)) => {
+                    self.size += name.len();
+                    values.insert(name.clone(), node.value);
+                    spots.push((name, at, node.spot));
+                }
+                Some(Key::Merge) => merges.push(node),
+                None => return Err(Error::OddKey),
+            },
+        }
+        Ok(())
+    }
+
+    fn close(self) -> Result<Node, Error> {
+        let (value, inside) = match self.partial {
+            Partial::List { values, spots } => (Value::Array(values), Inside::List(spots)),
+            Partial::Map { mut values, mut spots, merges, .. } => {
+                for node in merges {
+                    merge(node, &mut values, &mut spots)?;
+                }
+                (Value::Object(values), Inside::Map(spots))
+            }
+        };
+        Ok(Node { value, spot: Spot { at: self.at, inside }, depth: self.depth, size: self.size })
+    }
+}
+
+/// `<<`: keys of the mapping itself win, then those merged first.
+fn merge(node: Node, values: &mut Map<String, Value>, spots: &mut Vec<(String, Place, Spot)>) -> Result<(), Error> {
+    match (node.value, node.spot.inside) {
+        (Value::Object(mut merged), Inside::Map(entries)) => {
+            for (name, at, spot) in entries {
+                if let (Some(value), false) = (merged.remove(&name), values.contains_key(&name)) {
+                    values.insert(name.clone(), value);
+                    spots.push((name, at, spot));
+                }
+            }
+            Ok(())
+        }
+        (Value::Array(items), Inside::List(inner)) if items.iter().all(Value::is_object) => {
+            for (value, spot) in items.into_iter().zip(inner) {
+                merge(Node { value, spot, depth: 0, size: 0 }, values, spots)?;
+            }
+            Ok(())
+        }
+        _ => Err(Error::OddMerge),
+    }
+}
+
+fn scalar_node(text: &str, plain: bool, tag: Option<&Cow<'_, Tag>>, at: Place) -> Result<Node, Error> {
+    let value = scalar::value(text, plain, tag.map(AsRef::as_ref))?;
+    Ok(Node { value, spot: Spot { at, inside: Inside::Scalar }, depth: 1, size: NODE_SIZE + text.len() })
+}

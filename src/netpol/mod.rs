@@ -1,0 +1,19 @@
+//! What a NetworkPolicy means: pure sets and the parser, without cluster, clock or files.
+//!
+//! ```text
+//! NetworkPolicy ── PolicySpec { pod_selector, types, ingress, egress }
+//!                                 Selector           PolicyRule { peers, ports }
+//!                                                     Peer: ipBlock -> IpSet │ selectors -> Selector
+//!                                                     PortSet
+//! coverage:  which pods some policies isolate          (union of Selectors)
+//! extent:    pods x addresses x ports, and containment (what a change makes worse)
+//! ```
+
+pub mod coverage;
+pub mod extent;
+pub mod groups;
+pub mod ip_set;
+pub mod policy;
+pub mod port_set;
+pub mod selector;
+mod value;

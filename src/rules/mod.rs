@@ -1,0 +1,184 @@
+//! The rules: one file each, with its documentation, its parameters, its check and its cases.
+//!
+//! To add one: a file here, and a line in [`RULES`]. The tests over the registry hold it to the rest.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::finding::{Evidence, Level};
+use crate::inventory::{Around, Inventory};
+use crate::netpol::extent::Extent;
+use crate::netpol::groups::Groups;
+use crate::netpol::policy::NetworkPolicy;
+use crate::object::{Change, Subject};
+
+mod allow_all;
+mod egress_metadata_endpoint;
+mod egress_private_cidr;
+mod missing_default_deny;
+mod reach;
+
+/// Every rule, sorted by name.
+pub static RULES: &[&dyn Rule] = &[
+    &allow_all::AllowAllEgress,
+    &allow_all::AllowAllIngress,
+    &egress_metadata_endpoint::EgressMetadataEndpoint,
+    &egress_private_cidr::EgressPrivateCidr,
+    &missing_default_deny::MissingDefaultDeny,
+];
+
+/// A parameter as documented.
+#[derive(Debug)]
+pub struct ParamDoc {
+    /// Its name in the rule set.
+    pub name: &'static str,
+    /// Its default, as YAML.
+    pub default: &'static str,
+    /// What it does, with its unit.
+    pub about: &'static str,
+}
+
+/// What a rule says of itself. Its documentation is made of this alone.
+#[derive(Debug)]
+pub struct Meta {
+    /// Stable, kebab-case.
+    pub name: &'static str,
+    /// Kind of the objects it judges.
+    pub kind: &'static str,
+    /// Level in the built-in rule set; `None` for off.
+    pub builtin: Option<Level>,
+    /// Whether its verdict rests on knowledge of the cluster beyond the object itself.
+    pub needs_inventory: bool,
+    /// One line for lists.
+    pub summary: &'static str,
+    /// What it finds.
+    pub what: &'static str,
+    /// Why that is bad.
+    pub why: &'static str,
+    /// A manifest it rejects.
+    pub rejected: &'static str,
+    /// A manifest it accepts in its place.
+    pub accepted: &'static str,
+    /// Its parameters.
+    pub params: &'static [ParamDoc],
+    /// Where the facts come from.
+    pub references: &'static [&'static str],
+}
+
+/// A rule of the catalogue.
+pub trait Rule: Sync {
+    /// What it is.
+    fn meta(&self) -> &'static Meta;
+
+    /// Gives its parameters their types.
+    ///
+    /// # Errors
+    /// One line that names the parameter and what it may be.
+    fn bind(&self, params: &Value, groups: &Groups) -> Result<Box<dyn Check>, String>;
+}
+
+/// A rule with its parameters set.
+pub trait Check: Send + Sync {
+    /// Judges one request.
+    ///
+    /// # Errors
+    /// What it could not judge, and why.
+    fn check(&self, cx: &Context<'_>) -> Result<Outcome, CannotTell>;
+}
+
+/// Why a rule cannot judge, in one line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct CannotTell {
+    /// The reason.
+    pub reason: String,
+    /// Whether a live read of the namespace could settle it.
+    pub confirm: bool,
+}
+
+impl fmt::Display for CannotTell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// What a rule looks at.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The request.
+    pub subject: &'a Subject,
+    /// The subject's namespace before and after it.
+    pub around: &'a Around,
+    /// The rest of the cluster.
+    pub inventory: &'a Inventory,
+    /// The time of the request.
+    pub now: Timestamp,
+}
+
+impl<'a> Context<'a> {
+    /// The policy asked for; `None` at DELETE and for a Namespace.
+    #[must_use]
+    pub fn policy(&self) -> Option<&'a NetworkPolicy> {
+        match &self.subject.change {
+            Change::NetworkPolicy { new: Some(new), .. } => Some(&new.policy),
+            _ => None,
+        }
+    }
+}
+
+/// What a rule has to say of one request.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it found.
+    pub drafts: Vec<Draft>,
+    /// The outcome rests on the state of the namespace so much that a live read has to confirm it.
+    pub confirm: bool,
+}
+
+impl From<Vec<Draft>> for Outcome {
+    fn from(drafts: Vec<Draft>) -> Self {
+        Self { drafts, confirm: false }
+    }
+}
+
+/// A finding before the rule set has had its say.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// Path of the field.
+    pub field: String,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// The repair, in one line.
+    pub help: String,
+    /// The proof.
+    pub evidence: Evidence,
+    /// Never heavier than this, whatever the entry's level.
+    pub at_most: Level,
+    /// What the field wrongly allows. Where the object allowed as much before an UPDATE, that
+    /// request made nothing worse. Empty for rules that compare the states themselves.
+    pub extents: Vec<Extent>,
+}
+
+/// The rule of that name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static dyn Rule> {
+    RULES.iter().copied().find(|rule| rule.meta().name == name)
+}
+
+/// Reads parameters into their type; `null` is all defaults.
+fn typed<P: DeserializeOwned + Default>(params: &Value) -> Result<P, String> {
+    if params.is_null() { Ok(P::default()) } else { P::deserialize(params).map_err(|error| error.to_string()) }
+}
+
+/// The first few of a list, and how many more there are.
+fn some_of(items: impl ExactSizeIterator<Item = impl fmt::Display>) -> String {
+    const SHOWN: usize = 8;
+    let more = items.len().saturating_sub(SHOWN);
+    let shown: Vec<String> = items.take(SHOWN).map(|item| item.to_string()).collect();
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

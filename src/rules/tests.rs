@@ -1,0 +1,108 @@
+//! Helpers for the rules' own cases, and what holds for the registry as a whole.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::*;
+use crate::object::{Metadata, Operation, PolicyObject, Requester};
+
+/// The namespace in which the cases play.
+pub(crate) const NAMESPACE: &str = "shop";
+
+/// A policy `name` with that spec.
+pub(crate) fn policy(name: &str, spec: &Value) -> Arc<NetworkPolicy> {
+    Arc::new(NetworkPolicy::parse(NAMESPACE, name, spec).expect("a valid spec"))
+}
+
+/// A change of policy `name` from one spec to another.
+pub(crate) fn change(name: &str, old: Option<&Value>, new: Option<&Value>) -> Subject {
+    let object = |spec: &Value| PolicyObject {
+        metadata: Metadata { name: name.to_owned(), namespace: Some(NAMESPACE.to_owned()), ..Metadata::default() },
+        policy: policy(name, spec),
+    };
+    let operation = match (old, new) {
+        (None, _) => Operation::Create,
+        (_, Some(_)) => Operation::Update,
+        (_, None) => Operation::Delete,
+    };
+    Subject {
+        operation,
+        requester: Requester::default(),
+        change: Change::NetworkPolicy { old: old.map(object), new: new.map(object) },
+        name: name.to_owned(),
+        namespace: NAMESPACE.to_owned(),
+    }
+}
+
+/// The creation of a policy `x`.
+pub(crate) fn create(spec: &Value) -> Subject {
+    change("x", None, Some(spec))
+}
+
+/// An inventory with these policies.
+pub(crate) fn inventory(policies: &[(&str, Value)]) -> Inventory {
+    let mut inventory = Inventory::default();
+    inventory.update(NAMESPACE, |namespace| {
+        namespace.policies = policies.iter().map(|(name, spec)| ((*name).to_owned(), policy(name, spec))).collect();
+    });
+    inventory
+}
+
+/// What a rule says of a request in an empty cluster.
+pub(crate) fn drafts(rule: &str, params: &Value, subject: &Subject) -> Result<Outcome, CannotTell> {
+    drafts_in(&Inventory::default(), rule, params, subject)
+}
+
+/// What a rule says of a request in that cluster.
+pub(crate) fn drafts_in(
+    inventory: &Inventory,
+    rule: &str,
+    params: &Value,
+    subject: &Subject,
+) -> Result<Outcome, CannotTell> {
+    let check = find(rule).expect("a rule of that name").bind(params, &Groups::builtin()).expect("valid parameters");
+    let around = inventory.overlay(subject);
+    check.check(&Context { subject, around: &around, inventory, now: Timestamp::UNIX_EPOCH })
+}
+
+/// The fields a rule finds fault with.
+pub(crate) fn fields(rule: &str, params: &Value, subject: &Subject) -> Vec<String> {
+    drafts(rule, params, subject).expect("judged").drafts.into_iter().map(|draft| draft.field).collect()
+}
+
+#[test]
+fn names_are_kebab_case_sorted_and_unique() {
+    let names: Vec<&str> = RULES.iter().map(|rule| rule.meta().name).collect();
+    assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "{names:?}");
+    for name in names {
+        assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{name}");
+    }
+}
+
+#[test]
+fn documentation_is_complete() {
+    for meta in RULES.iter().map(|rule| rule.meta()) {
+        for text in [meta.summary, meta.what, meta.why, meta.rejected, meta.accepted] {
+            assert!(!text.trim().is_empty() && !text.contains("  \n"), "{}", meta.name);
+        }
+        assert!(!meta.references.is_empty() && meta.references.iter().all(|url| url.starts_with("https://")));
+        assert!(meta.params.iter().all(|param| !param.default.is_empty() && !param.about.is_empty()), "{}", meta.name);
+    }
+}
+
+#[test]
+fn every_documented_parameter_is_taken_and_every_other_is_refused() {
+    for rule in RULES {
+        let meta = rule.meta();
+        assert!(rule.bind(&Value::Null, &Groups::builtin()).is_ok(), "{}", meta.name);
+        let refused = rule.bind(&serde_json::json!({"noSuchParameter": 1}), &Groups::builtin()).err();
+        assert!(refused.is_some_and(|error| error.contains("noSuchParameter")), "{}", meta.name);
+        for param in meta.params {
+            // A value of no type that any parameter has: the complaint is about the type, not the name.
+            let params = serde_json::json!({param.name: {"a": 1}});
+            let error = rule.bind(&params, &Groups::builtin()).err().unwrap_or_default();
+            assert!(!error.is_empty() && !error.contains("unknown field"), "{} {}: {error}", meta.name, param.name);
+        }
+    }
+}

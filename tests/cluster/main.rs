@@ -1,0 +1,2 @@
+//! Tests against a real API server.
+mod harness;
