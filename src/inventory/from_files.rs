@@ -132,6 +132,10 @@ impl<'a> Builder<'a> {
     }
 
     fn metadata(&mut self, document: &Document) -> Option<Metadata> {
+        if let Some((field, value)) = not_text(document) {
+            self.problem(document, &field, &format!("{field}: must be text, not {value}; put it in quotes"));
+            return None;
+        }
         let metadata = document.value.get("metadata").cloned().unwrap_or_default();
         match serde_json::from_value::<Option<Metadata>>(metadata) {
             Ok(Some(metadata)) if !metadata.name.is_empty() => Some(metadata),
@@ -166,6 +170,16 @@ impl<'a> Builder<'a> {
         let place = document.place(field);
         self.problems.push(format!("{}:{}:{}: {message}", document.file, place.line, place.column));
     }
+}
+
+/// The first name or label that YAML has made a boolean or a number of, as in `app: on`.
+fn not_text(document: &Document) -> Option<(String, &Value)> {
+    let metadata = document.value.get("metadata")?;
+    let names = ["name", "namespace"].into_iter();
+    let names = names.filter_map(|key| Some((format!("metadata.{key}"), metadata.get(key)?)));
+    let labels = metadata.get("labels").and_then(Value::as_object).into_iter().flatten();
+    let labels = labels.map(|(key, value)| (format!("metadata.labels[{key}]"), value));
+    names.chain(labels).find(|(_, value)| value.is_boolean() || value.is_number())
 }
 
 #[cfg(test)]

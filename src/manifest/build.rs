@@ -1,7 +1,7 @@
 //! Trees from parser events, without recursion.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Tag, options};
 use serde_json::{Map, Value};
@@ -81,7 +81,16 @@ struct Frame {
 
 enum Partial {
     List { values: Vec<Value>, spots: Vec<Spot> },
-    Map { values: Map<String, Value>, spots: Vec<(String, Place, Spot)>, key: Option<Key>, merges: Vec<Node> },
+    Map(Mapping),
+}
+
+#[derive(Default)]
+struct Mapping {
+    values: Map<String, Value>,
+    spots: Vec<(String, Place, Spot)>,
+    /// Keys that only a merge has brought so far: they may still be written out.
+    merged: BTreeSet<String>,
+    key: Option<Key>,
 }
 
 enum Key {
@@ -137,13 +146,12 @@ impl Builder {
                 self.begin(at, anchor, Partial::List { values: Vec::new(), spots: Vec::new() }).map_err(fail)
             }
             Event::MappingStart(_, anchor, _) => {
-                let partial = Partial::Map { values: Map::new(), spots: Vec::new(), key: None, merges: Vec::new() };
-                self.begin(at, anchor, partial).map_err(fail)
+                self.begin(at, anchor, Partial::Map(Mapping::default())).map_err(fail)
             }
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
                 Some(frame) => {
                     let (begin, anchor) = (frame.at, frame.anchor);
-                    frame.close().and_then(|node| self.finish(node, anchor)).map_err(|error| (begin, error))
+                    self.finish(frame.close(), anchor).map_err(|error| (begin, error))
                 }
                 None => Ok(None),
             },
@@ -168,17 +176,18 @@ impl Builder {
     }
 
     fn expects_key(&self) -> bool {
-        self.open.last().is_some_and(|frame| matches!(frame.partial, Partial::Map { key: None, .. }))
+        self.open.last().is_some_and(|frame| matches!(&frame.partial, Partial::Map(mapping) if mapping.key.is_none()))
     }
 
     fn set_key(&mut self, new: Key) -> Result<(), Error> {
-        if let Some(Frame { partial: Partial::Map { values, key, .. }, .. }) = self.open.last_mut() {
+        if let Some(Frame { partial: Partial::Map(mapping), .. }) = self.open.last_mut() {
             if let Key::Name(name, _) = &new
-                && values.contains_key(name)
+                && mapping.values.contains_key(name)
+                && !mapping.merged.contains(name)
             {
                 return Err(Error::DuplicateKey(name.clone()));
             }
-            *key = Some(new);
+            mapping.key = Some(new);
         }
         Ok(())
     }
@@ -214,52 +223,56 @@ impl Frame {
                 values.push(node.value);
                 spots.push(node.spot);
             }
-            Partial::Map { values, spots, key, merges } => match key.take() {
+            Partial::Map(mapping) => match mapping.key.take() {
                 Some(Key::Name(name, at)) => {
                     self.size += name.len();
-                    values.insert(name.clone(), node.value);
-                    spots.push((name, at, node.spot));
+                    mapping.merged.remove(&name);
+                    mapping.set(name, at, node.value, node.spot);
                 }
-                Some(Key::Merge) => merges.push(node),
+                Some(Key::Merge) => mapping.merge(node.value, node.spot)?,
                 None => return Err(Error::OddKey),
             },
         }
         Ok(())
     }
 
-    fn close(self) -> Result<Node, Error> {
+    fn close(self) -> Node {
         let (value, inside) = match self.partial {
             Partial::List { values, spots } => (Value::Array(values), Inside::List(spots)),
-            Partial::Map { mut values, mut spots, merges, .. } => {
-                for node in merges {
-                    merge(node, &mut values, &mut spots)?;
-                }
-                (Value::Object(values), Inside::Map(spots))
-            }
+            Partial::Map(mapping) => (Value::Object(mapping.values), Inside::Map(mapping.spots)),
         };
-        Ok(Node { value, spot: Spot { at: self.at, inside }, depth: self.depth, size: self.size })
+        Node { value, spot: Spot { at: self.at, inside }, depth: self.depth, size: self.size }
     }
 }
 
-/// `<<`: keys of the mapping itself win, then those merged first.
-fn merge(node: Node, values: &mut Map<String, Value>, spots: &mut Vec<(String, Place, Spot)>) -> Result<(), Error> {
-    match (node.value, node.spot.inside) {
-        (Value::Object(mut merged), Inside::Map(entries)) => {
-            for (name, at, spot) in entries {
-                if let (Some(value), false) = (merged.remove(&name), values.contains_key(&name)) {
-                    values.insert(name.clone(), value);
-                    spots.push((name, at, spot));
+impl Mapping {
+    fn set(&mut self, name: String, at: Place, value: Value, spot: Spot) {
+        if self.values.insert(name.clone(), value).is_some() {
+            self.spots.retain(|(known, ..)| *known != name);
+        }
+        self.spots.push((name, at, spot));
+    }
+
+    /// `<<`, as kubectl has it: it counts where it stands, so that it overrides what is written
+    /// before it and is overridden by what comes after. Of a list, the first has its way.
+    fn merge(&mut self, value: Value, spot: Spot) -> Result<(), Error> {
+        match (value, spot.inside) {
+            (Value::Object(mut values), Inside::Map(entries)) => {
+                for (name, at, spot) in entries {
+                    if let Some(value) = values.remove(&name) {
+                        if !self.values.contains_key(&name) {
+                            self.merged.insert(name.clone());
+                        }
+                        self.set(name, at, value, spot);
+                    }
                 }
+                Ok(())
             }
-            Ok(())
-        }
-        (Value::Array(items), Inside::List(inner)) if items.iter().all(Value::is_object) => {
-            for (value, spot) in items.into_iter().zip(inner) {
-                merge(Node { value, spot, depth: 0, size: 0 }, values, spots)?;
+            (Value::Array(values), Inside::List(spots)) if values.iter().all(Value::is_object) => {
+                values.into_iter().zip(spots).rev().try_for_each(|(value, spot)| self.merge(value, spot))
             }
-            Ok(())
+            _ => Err(Error::OddMerge),
         }
-        _ => Err(Error::OddMerge),
     }
 }
 

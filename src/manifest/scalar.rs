@@ -96,6 +96,9 @@ fn float(digits: &str) -> Option<Number> {
         return None;
     }
     let value = digits.parse::<f64>().ok().filter(|value| value.is_finite())?;
+    if value == 0.0 {
+        return Some(Number::from(0)); // A JSON zero has no sign.
+    }
     if value.fract() == 0.0 && value.abs() < 1e18 {
         format!("{value:.0}").parse().ok()
     } else {

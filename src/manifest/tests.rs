@@ -28,6 +28,7 @@ fn at(line: usize, column: usize) -> Place {
     Place { line, column }
 }
 
+/// Each compared with kubectl 1.36: `kubectl annotate --local -f x.yaml a=b -o json`.
 #[test]
 fn scalars_are_read_as_kubectl_reads_them() {
     let cases = [
@@ -48,6 +49,14 @@ fn scalars_are_read_as_kubectl_reads_them() {
         ("1.2.3", json!("1.2.3")),
         ("190:20:30", json!("190:20:30")),
         ("2001-01-01", json!("2001-01-01")),
+        ("007", json!(7)),
+        ("0_8", json!(8)),
+        ("0x_1", json!(1)),
+        ("0B11", json!(3)),
+        ("1.", json!(1)),
+        ("-.5", json!(-0.5)),
+        ("-0.0", json!(0)),
+        (".e3", json!(".e3")),
         ("1e999", json!("1e999")),
         ("0x", json!("0x")),
         ("--5", json!("--5")),
@@ -102,7 +111,7 @@ fn documents_are_read_one_by_one_past_a_bad_one() {
     let values: Vec<_> = reading.documents.iter().map(|document| (document.line, document.value.clone())).collect();
     assert_eq!(values, [(1, json!({"a": 1})), (9, json!({"d": 1}))]);
     let places: Vec<_> = reading.problems.iter().map(|problem| problem.place).collect();
-    assert_eq!(places, [Some(at(4, 1)), Some(at(7, 5))], "{:?}", reading.problems);
+    assert_eq!(places, [Some(at(3, 4)), Some(at(7, 5))], "{:?}", reading.problems);
     assert!(problems(&reading)[1].starts_with("x.yaml:7:5: not valid YAML or JSON: mapping values"));
 }
 
@@ -190,12 +199,16 @@ fn json_is_read_with_tabs_and_escapes_and_several_values() {
 
 #[test]
 fn anchors_aliases_and_merges_are_expanded() {
-    let text = "base: &b {x: 1, y: 2}\nuse: {<<: *b, y: 3}\nboth: {<<: [{x: 5}, *b]}\nsame: *b\n";
+    let text = "base: &b {x: 1, z: 2}\nuse: {<<: *b, z: 3}\nboth: {<<: [{x: 5}, *b]}\nsame: *b\n";
     assert_eq!(
         value(text),
-        json!({"base": {"x": 1, "y": 2}, "use": {"x": 1, "y": 3}, "both": {"x": 5, "y": 2}, "same": {"x": 1, "y": 2}})
+        json!({"base": {"x": 1, "z": 2}, "use": {"x": 1, "z": 3}, "both": {"x": 5, "z": 2}, "same": {"x": 1, "z": 2}})
     );
     assert_eq!(parse("x", text).documents[0].place("same.x"), at(1, 11));
+    // Where it stands matters to kubectl, though not to YAML.
+    let text = "base: &b {k: 1, z: 2}\na: {k: 5, <<: *b}\nb: {<<: *b, k: 5}\n";
+    assert_eq!((value(text)["a"]["k"].clone(), value(text)["b"]["k"].clone()), (json!(1), json!(5)));
+    assert!(matches!(error("base: &b {k: 1}\na: {k: 5, <<: *b, k: 6}").1, Error::DuplicateKey(_)));
     assert_eq!(error("a: &a [*a]").1, Error::RecursiveAlias);
     assert_eq!(error("a: {<<: 1}").1, Error::OddMerge);
     assert!(matches!(error("a: *nowhere").1, Error::Syntax(_)));

@@ -224,6 +224,6 @@ mod tests {
         let spec = json!({"podSelector": {}, "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
             "ports": [{"port": 443}, {"port": "http"}, {"protocol": "UDP", "port": 5000, "endPort": 5010}]}]});
         let outcome = drafts("egress-private-cidr", &Value::Null, &create(&spec)).expect("judged");
-        assert_eq!(outcome.drafts[0].evidence.ports, ["TCP/443", "TCP/http", "UDP/5000-5010"]);
+        assert_eq!(outcome.drafts[0].evidence.ports, ["TCP/443", "UDP/5000-5010", "TCP/http"]);
     }
 }

@@ -122,6 +122,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use futures::{StreamExt, stream};
@@ -158,6 +159,18 @@ mod tests {
             .chain(stream::poll_fn(|_| panic!("read beyond twice the limit")));
         let over = read(Body::from_stream(unread), 10, soon(), &plenty()).await.unwrap_err();
         assert_eq!(over, BodyError::TooLarge { limit: 10 });
+    }
+
+    #[tokio::test]
+    async fn up_to_there_every_piece_is_taken_from_the_client() {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&taken);
+        let counted = stream::iter([5; 4]).map(move |length| {
+            seen.fetch_add(length, Ordering::SeqCst);
+            Ok::<_, Infallible>(Bytes::from(vec![b'x'; length]))
+        });
+        let over = read(Body::from_stream(counted), 10, soon(), &plenty()).await.unwrap_err();
+        assert_eq!((over, taken.load(Ordering::SeqCst)), (BodyError::TooLarge { limit: 10 }, 20));
     }
 
     #[tokio::test]

@@ -28,7 +28,7 @@ kind: List
 items:
 - apiVersion: networking.k8s.io/v1
   kind: NetworkPolicy
-  metadata: {name: y, namespace: a}
+  metadata: {name: z, namespace: a}
   spec: {podSelector: {}}
 - apiVersion: networking.k8s.io/v1
   kind: NetworkPolicy
@@ -45,7 +45,7 @@ items:
     assert!(a.known && !a.terminating);
     assert_eq!((a.labels["team"].as_str(), a.labels[METADATA_NAME].as_str()), ("one", "a"));
     assert_eq!(a.created, "2026-01-02T03:04:05Z".parse().ok());
-    assert_eq!(a.policies.keys().collect::<Vec<_>>(), ["y"]);
+    assert_eq!(a.policies.keys().collect::<Vec<_>>(), ["z"]);
     assert!(inventory.namespace("b").terminating);
     let default = inventory.namespace(DEFAULT_NAMESPACE);
     assert_eq!((default.known, default.labels[METADATA_NAME].as_str()), (false, DEFAULT_NAMESPACE));
@@ -80,7 +80,7 @@ metadata: {name: a, labels: {a: yes}}
     )
     .unwrap_err();
     let places: Vec<_> = problems.iter().map(|problem| problem.split(": ").next().unwrap()).collect();
-    assert_eq!(places, ["x.yaml:2:1", "x.yaml:10:7", "x.yaml:12:1", "x.yaml:16:1", "x.yaml:20:1"], "{problems:#?}");
+    assert_eq!(places, ["x.yaml:1:4", "x.yaml:10:7", "x.yaml:10:7", "x.yaml:12:1", "x.yaml:16:1", "x.yaml:20:29"], "{problems:#?}");
     assert!(problems[1].contains("spec.egress[0].to[0].fqdns: "), "{problems:#?}");
     let told = Error::Problems(problems.clone()).to_string();
     assert!(problems.iter().all(|problem| told.contains(problem)));

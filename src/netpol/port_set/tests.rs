@@ -178,7 +178,8 @@ proptest! {
     #[test]
     fn comparisons_agree_with_a_table(a in numbers(), b in numbers()) {
         // A gap between two neighbouring probes is in the set only together with both.
-        let gap = |set: &PortSet| [40, 300, 30000].map(|port| Protocol::ALL.map(|protocol| set.contains(protocol, port)));
+        let gap =
+            |set: &PortSet| Protocol::ALL.map(|protocol| [40, 300, 30000].map(|port| set.contains(protocol, port)));
         let below = each(&a, &b, |a, b| !a || b).into_iter().all(|holds| holds);
         let gaps_below = gap(&a).iter().flatten().zip(gap(&b).iter().flatten()).all(|(a, b)| !a || *b);
         prop_assert_eq!(a.is_subset(&b), below && gaps_below);

@@ -33,7 +33,8 @@ const MAX_TESTS: usize = 50_000;
 pub enum Cover {
     /// Every object is selected by one of them.
     Covered,
-    /// An object with these labels is selected by none of them. No label of it can be left out.
+    /// An object with these labels is selected by none of them. No label of it can be left out, except of a witness so
+    /// large that trying would take too long.
     Uncovered(Labels),
     /// The question is too large to be decided within the budget.
     Unknown,
