@@ -159,6 +159,9 @@ fn merge(merged: &mut BTreeMap<(&'static str, String), Finding>, finding: Findin
     *there = kept;
 }
 
+/// Ends a finding that an UPDATE has left as it was, or better.
+const AS_BEFORE: &str = " (as before this update)";
+
 impl BoundEntry {
     fn applies(&self, subject: &Subject, kind: &str) -> bool {
         self.meta.kind == kind && self.entry.matcher.matches(&subject.namespace)
@@ -199,13 +202,14 @@ impl BoundEntry {
     }
 
     fn weigh(&self, cx: &Context<'_>, rule_set: &RuleSet, draft: Draft, before: &[Extent]) -> Finding {
-        let Draft { field, mut message, help, evidence, at_most, extents } = draft;
+        let Draft { field, mut message, mut brief, help, evidence, at_most, extents } = draft;
         let mut level = self.entry.level.min(at_most).min(rule_set.max_level);
         // The ratchet: a request answers only for what it makes worse. What cannot be told in bounded
         // time counts as worse; the object can still be left unchanged, repaired or deleted.
         if !extents.is_empty() && !before.is_empty() && contained(&extents, before) == Some(true) {
             level = level.min(Level::Warn);
-            message.push_str(" (as before this update)");
+            message.push_str(AS_BEFORE);
+            brief.push_str(AS_BEFORE);
         }
         Finding {
             rule: self.meta.name,
@@ -213,6 +217,7 @@ impl BoundEntry {
             object: cx.subject.object_ref(),
             field,
             message,
+            brief,
             help,
             evidence,
             decided_by: self.place.clone(),

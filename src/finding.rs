@@ -101,6 +101,9 @@ pub struct Finding {
     pub field: String,
     /// What is wrong, in one line.
     pub message: String,
+    /// The same in few words, for a warning.
+    #[serde(skip)]
+    pub brief: String,
     /// The repair, in one line.
     pub help: String,
     /// The proof.

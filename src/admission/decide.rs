@@ -178,7 +178,7 @@ fn whom_to_ask(report: &Report, rule_set: &RuleSet) -> Option<String> {
 fn warnings(report: &Report) -> Vec<String> {
     let unjudged = report.cannot_judge.iter().map(unjudged_line);
     let found = report.findings.iter().filter(|finding| finding.level == Level::Warn);
-    let found = found.map(|finding| format!("[{}] {}: {}", finding.rule, finding.field, finding.message));
+    let found = found.map(|finding| format!("[{}] {}: {}", finding.rule, finding.field, finding.brief));
     let all: Vec<String> = unjudged.chain(found).map(|warning| clean(&warning, WARNING)).collect();
     let mut total = 0;
     let fits = all

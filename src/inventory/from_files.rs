@@ -37,14 +37,14 @@ impl Fixed {
     /// # Errors
     /// When anything cannot be read: with every problem, one a line, as `file:line:column: what`.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        Self::from_reading(manifest::read(&[path.to_owned()]))
+        Self::from_reading(&manifest::read(&[path.to_owned()]))
     }
 
     /// The inventory that a set of manifests makes.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn from_reading(reading: Reading) -> Result<Self, Error> {
+    pub fn from_reading(reading: &Reading) -> Result<Self, Error> {
         let mut builder = Builder {
             inventory: Inventory::default(),
             seen: HashMap::new(),

@@ -90,6 +90,8 @@ struct Mapping {
     spots: Vec<(String, Place, Spot)>,
     /// Keys that only a merge has brought so far: they may still be written out.
     merged: BTreeSet<String>,
+    /// Some key has more than one entry in `spots`; the last one counts.
+    overridden: bool,
     key: Option<Key>,
 }
 
@@ -145,9 +147,7 @@ impl Builder {
             Event::SequenceStart(_, anchor, _) => {
                 self.begin(at, anchor, Partial::List { values: Vec::new(), spots: Vec::new() }).map_err(fail)
             }
-            Event::MappingStart(_, anchor, _) => {
-                self.begin(at, anchor, Partial::Map(Mapping::default())).map_err(fail)
-            }
+            Event::MappingStart(_, anchor, _) => self.begin(at, anchor, Partial::Map(Mapping::default())).map_err(fail),
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
                 Some(frame) => {
                     let (begin, anchor) = (frame.at, frame.anchor);
@@ -239,7 +239,7 @@ impl Frame {
     fn close(self) -> Node {
         let (value, inside) = match self.partial {
             Partial::List { values, spots } => (Value::Array(values), Inside::List(spots)),
-            Partial::Map(mapping) => (Value::Object(mapping.values), Inside::Map(mapping.spots)),
+            Partial::Map(mapping) => mapping.close(),
         };
         Node { value, spot: Spot { at: self.at, inside }, depth: self.depth, size: self.size }
     }
@@ -247,10 +247,18 @@ impl Frame {
 
 impl Mapping {
     fn set(&mut self, name: String, at: Place, value: Value, spot: Spot) {
-        if self.values.insert(name.clone(), value).is_some() {
-            self.spots.retain(|(known, ..)| *known != name);
-        }
+        self.overridden |= self.values.insert(name.clone(), value).is_some();
         self.spots.push((name, at, spot));
+    }
+
+    fn close(mut self) -> (Value, Inside) {
+        if self.overridden {
+            let mut seen = BTreeSet::new();
+            self.spots.reverse();
+            self.spots.retain(|(name, ..)| seen.insert(name.clone()));
+            self.spots.reverse();
+        }
+        (Value::Object(self.values), Inside::Map(self.spots))
     }
 
     /// `<<`, as kubectl has it: it counts where it stands, so that it overrides what is written

@@ -244,6 +244,18 @@ impl PortSet {
         self.numbers[protocol as usize].len()
     }
 
+    /// The set as a list of texts: each range of numbers, `TCP/*` for a whole protocol, then each name.
+    #[must_use]
+    pub fn items(&self) -> Vec<String> {
+        let range = |protocol, range: RangeInclusive<u16>| match range.into_inner() {
+            (FIRST, LAST) => format!("{protocol}/*"),
+            (first, last) if first == last => format!("{protocol}/{first}"),
+            (first, last) => format!("{protocol}/{first}-{last}"),
+        };
+        let numbers = Protocol::ALL.into_iter().flat_map(|p| self.ranges(p).map(move |ports| range(p, ports)));
+        numbers.chain(self.names().map(|(protocol, name)| format!("{protocol}/{name}"))).collect()
+    }
+
     fn is_full(&self, protocol: Protocol) -> bool {
         self.numbers[protocol as usize].len() == PORTS
     }
@@ -265,32 +277,15 @@ impl PortSet {
     }
 }
 
-/// `TCP/443, TCP/30000-32767, UDP/53, TCP/http`: numbers before names. A whole protocol is `TCP/*`, everything is
-/// `all ports`, nothing `no ports`.
+/// `TCP/443, TCP/30000-32767, UDP/53, TCP/http`; everything is `all ports`, nothing `no ports`.
 impl fmt::Display for PortSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_all() {
-            return f.write_str("all ports");
+            f.write_str("all ports")
+        } else if self.is_empty() {
+            f.write_str("no ports")
+        } else {
+            f.write_str(&self.items().join(", "))
         }
-        if self.is_empty() {
-            return f.write_str("no ports");
-        }
-        let mut separator = "";
-        for protocol in Protocol::ALL {
-            for range in self.ranges(protocol) {
-                f.write_str(separator)?;
-                separator = ", ";
-                match range.into_inner() {
-                    (FIRST, LAST) => write!(f, "{protocol}/*")?,
-                    (first, last) if first == last => write!(f, "{protocol}/{first}")?,
-                    (first, last) => write!(f, "{protocol}/{first}-{last}")?,
-                }
-            }
-        }
-        for (protocol, name) in self.names() {
-            write!(f, "{separator}{protocol}/{name}")?;
-            separator = ", ";
-        }
-        Ok(())
     }
 }

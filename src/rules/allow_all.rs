@@ -123,6 +123,7 @@ impl Check for Direction {
         let draft = |(i, _): (usize, _)| Draft {
             field: format!("spec.{list}[{i}]"),
             message: format!("lets {effect} on every port"),
+            brief: format!("lets {effect} on every port"),
             help: format!("name {repair} under `{peers}` and on which `ports`, or remove the rule"),
             evidence: Evidence { directions: vec![self.as_str()], ..Evidence::default() },
             at_most: Level::Deny,

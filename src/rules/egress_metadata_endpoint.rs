@@ -1,5 +1,7 @@
 //! `egress-metadata-endpoint`: egress by address that reaches a cloud's metadata service.
 
+use std::net::Ipv4Addr;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -94,6 +96,7 @@ impl Rule for EgressMetadataEndpoint {
         Ok(Box::new(MetadataEndpoint(Reach {
             forbidden: groups.get("metadata")?.union(&cidrs).difference(&allow),
             called: "metadata addresses",
+            foremost: Some(Ipv4Addr::new(169, 254, 169, 254).into()),
             unrestricted_peers: params.unrestricted_peers,
             exempt_ports: params.exempt_ports.0,
         })))

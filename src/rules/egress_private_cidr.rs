@@ -108,6 +108,7 @@ impl Rule for EgressPrivateCidr {
         Ok(Box::new(PrivateCidr(Reach {
             forbidden: forbidden.difference(&allow),
             called: "private addresses",
+            foremost: None,
             unrestricted_peers: params.unrestricted_peers,
             exempt_ports: params.exempt_ports.0,
         })))

@@ -163,7 +163,7 @@ impl Params {
                 let reason = format!(
                     "namespace {} holds policies that could not be read and may be part of its default deny: {}",
                     namespace.name,
-                    super::some_of(names.iter()),
+                    super::some_of(names.iter(), super::SHOWN),
                 );
                 Err(CannotTell { reason, confirm: self.confirm })
             }
@@ -219,6 +219,7 @@ impl Params {
         Some(Draft {
             field: "spec".to_owned(),
             message,
+            brief: format!("namespace {namespace} has no default deny for {directions}"),
             help,
             evidence: Evidence { directions: names, labels: Some(witness.clone()), ..Evidence::default() },
             at_most: if young { Level::Warn } else { Level::Deny },

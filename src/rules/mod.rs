@@ -150,6 +150,8 @@ pub struct Draft {
     pub field: String,
     /// What is wrong, in one line.
     pub message: String,
+    /// The same in few words: with rule and field before it, a warning should stay within 120 characters.
+    pub brief: String,
     /// The repair, in one line.
     pub help: String,
     /// The proof.
@@ -172,11 +174,13 @@ fn typed<P: DeserializeOwned + Default>(params: &Value) -> Result<P, String> {
     if params.is_null() { Ok(P::default()) } else { P::deserialize(params).map_err(|error| error.to_string()) }
 }
 
+/// How many items of a list a message names.
+const SHOWN: usize = 8;
+
 /// The first few of a list, and how many more there are.
-fn some_of(items: impl ExactSizeIterator<Item = impl fmt::Display>) -> String {
-    const SHOWN: usize = 8;
-    let more = items.len().saturating_sub(SHOWN);
-    let shown: Vec<String> = items.take(SHOWN).map(|item| item.to_string()).collect();
+fn some_of(items: impl ExactSizeIterator<Item = impl fmt::Display>, few: usize) -> String {
+    let more = items.len().saturating_sub(few);
+    let shown: Vec<String> = items.take(few).map(|item| item.to_string()).collect();
     if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
 }
 

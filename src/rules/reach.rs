@@ -1,13 +1,17 @@
 //! What the egress rules about addresses share: the forbidden addresses a policy still reaches.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::{Context, Draft, some_of};
+use super::{Context, Draft, SHOWN, some_of};
 use crate::finding::{Evidence, Level};
 use crate::netpol::extent::Extent;
 use crate::netpol::ip_set::IpSet;
 use crate::netpol::policy::{Direction, PolicyRule};
 use crate::netpol::port_set::{PortSet, Protocol};
+use crate::netpol::selector::Selector;
 
 /// What may not be reached, and what is left out of the question.
 pub(super) struct Reach {
@@ -15,6 +19,8 @@ pub(super) struct Reach {
     pub(super) forbidden: IpSet,
     /// What they are called in messages.
     pub(super) called: &'static str,
+    /// The one among them that a short text must not leave out.
+    pub(super) foremost: Option<IpAddr>,
     /// Whether a rule without `to` is held to reach them.
     pub(super) unrestricted_peers: bool,
     /// A rule limited to these ports is not judged.
@@ -52,15 +58,13 @@ impl Reach {
         blocks.filter_map(residual).collect()
     }
 
-    fn draft(
-        &self,
-        field: String,
-        ports: &PortSet,
-        addresses: IpSet,
-        pods: crate::netpol::selector::Selector,
-    ) -> Draft {
+    fn draft(&self, field: String, ports: &PortSet, addresses: IpSet, pods: Selector) -> Draft {
         let cidrs = addresses.cidrs();
-        let shown = some_of(cidrs.iter());
+        let mut named: Vec<&IpNet> = cidrs.iter().collect();
+        // The address everybody knows goes first, or a short text would leave it out. The sort is stable.
+        named.sort_by_key(|block| !self.foremost.is_some_and(|address| block.contains(&address)));
+        let (shown, port_items) = (some_of(named.iter(), SHOWN), ports.items());
+        let on = if ports.is_all() { "all ports".to_owned() } else { some_of(port_items.iter(), SHOWN) };
         let help = if field.ends_with("ipBlock") {
             format!("add {shown} to its `except`, or narrow its `cidr`")
         } else {
@@ -68,11 +72,12 @@ impl Reach {
         };
         Draft {
             field,
-            message: format!("reaches {} {shown} on {ports}", self.called),
+            message: format!("reaches {} {shown} on {on}", self.called),
+            brief: format!("reaches {}", some_of(named.iter(), 2)),
             help,
             evidence: Evidence {
                 cidrs,
-                ports: ports.to_string().split(", ").map(str::to_owned).collect(),
+                ports: if ports.is_all() { vec![on] } else { port_items },
                 ..Evidence::default()
             },
             at_most: Level::Deny,

@@ -1,2 +1,16 @@
-//! Tests against a real API server.
+//! The real binary, the real `kubectl`, a real API server: verdicts as a user gets them.
+//!
+//! Run by `tests/run.sh`, which installs what this needs. Each test has a cluster of its own.
+
+// The modules carry `cfg(test)` for the reason that `harness` gives.
+#[cfg(test)]
+mod default_deny;
+#[cfg(test)]
+mod egress;
 mod harness;
+#[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
+mod manifests;
+#[cfg(test)]
+mod outages;

@@ -11,6 +11,7 @@ fn finding(level: Level, rule: &'static str, message: &str) -> Finding {
         object: object(),
         field: "spec.egress[0]".to_owned(),
         message: message.to_owned(),
+        brief: message.to_owned(),
         help: "mend it".to_owned(),
         evidence: Evidence::default(),
         decided_by: "rules[0]".to_owned(),

@@ -36,19 +36,19 @@ pub(super) const PAGE_SIZE: u32 = 500;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     /// Wait after the first error.
-    first_wait: Duration,
+    pub(super) first_wait: Duration,
     /// Longest wait: an inventory must not lag behind an API server that is back.
-    longest_wait: Duration,
+    pub(super) longest_wait: Duration,
     /// A session that lived this long was healthy: the next error starts with the first wait again.
-    healthy: Duration,
+    pub(super) healthy: Duration,
     /// A watch the server closes earlier than this counts as an error, or the two would spin.
-    shortest_watch: Duration,
+    pub(super) shortest_watch: Duration,
     /// No event and no bookmark for so long: the connection is dead. Bookmarks come about once a minute.
-    silence: Duration,
+    pub(super) silence: Duration,
     /// One page of a list.
-    list: Duration,
+    pub(super) list: Duration,
     /// Between two warnings about the same outage.
-    between_warnings: Duration,
+    pub(super) between_warnings: Duration,
 }
 
 impl Default for Pace {

@@ -205,3 +205,6 @@ pub(super) fn put_policy(state: &mut NamespaceState, object: &Raw) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
