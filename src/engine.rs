@@ -176,7 +176,8 @@ impl BoundEntry {
             return Err(CannotTell { reason, confirm: true });
         }
         let Outcome { drafts, confirm } = self.guarded(cx)?;
-        let before = if rule_set.ratchet && !drafts.is_empty() { self.extents_before(cx) } else { Vec::new() };
+        let comparable = rule_set.ratchet && drafts.iter().any(|draft| !draft.extents.is_empty());
+        let before = if comparable { self.extents_before(cx) } else { Vec::new() };
         let weigh = |draft| self.weigh(cx, rule_set, draft, &before);
         Ok((drafts.into_iter().map(weigh).collect(), confirm))
     }

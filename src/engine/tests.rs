@@ -10,7 +10,7 @@ fn bound() -> Bound {
     builtin(RULES).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
-fn with(entries: Value) -> Result<Bound, Vec<BindError>> {
+fn with(entries: &Value) -> Result<Bound, Vec<BindError>> {
     let entry = |entry: &Value| Entry {
         rule: entry["rule"].as_str().expect("a rule").to_owned(),
         level: serde_json::from_value(entry["level"].clone()).expect("a level"),
@@ -108,7 +108,7 @@ fn max_level_turns_denials_into_warnings() {
 
 #[test]
 fn entries_of_one_rule_merge_on_the_field() {
-    let bound = with(json!([
+    let bound = with(&json!([
         {"rule": "egress-private-cidr", "level": "warn", "params": {"groups": ["shared"]}},
         {"rule": "egress-private-cidr", "level": "deny", "params": {"groups": ["private"]}},
     ]))
@@ -122,7 +122,7 @@ fn entries_of_one_rule_merge_on_the_field() {
 
 #[test]
 fn every_mistake_of_a_rule_set_is_told() {
-    let errors = with(json!([
+    let errors = with(&json!([
         {"rule": "no-such-rule", "level": "deny", "params": null},
         {"rule": "egress-private-cidr", "level": "deny", "params": {"groups": ["privat"]}},
         {"rule": "egress-private-cidr", "level": "deny", "params": {"cidrs": ["10.0.0.0"]}},

@@ -11,7 +11,8 @@
 //! kube's own `watcher` keeps bookmarks to itself, and without them the age of a quiet cluster
 //! cannot be told. After an error this lists anew rather than resuming: that tells the age at once,
 //! and survives an etcd restored to an earlier revision, where a watch would wait for events that
-//! never come.
+//! never come. The same goes for silence: an API server of 1.20 that was restarted sends no
+//! bookmarks for a kind until its first event, and a dead connection looks just like that.
 
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
@@ -43,10 +44,10 @@ pub(super) struct Pace {
     pub(super) healthy: Duration,
     /// A watch the server closes earlier than this counts as an error, or the two would spin.
     pub(super) shortest_watch: Duration,
-    /// No event and no bookmark for so long: the connection is dead. Bookmarks come about once a minute.
+    /// No event and no bookmark for so long: list anew. Bookmarks come about once a minute.
     pub(super) silence: Duration,
-    /// One page of a list.
-    pub(super) list: Duration,
+    /// The answer to a request: one page of a list, the head of a watch.
+    pub(super) answer: Duration,
     /// Between two warnings about the same outage.
     pub(super) between_warnings: Duration,
 }
@@ -59,7 +60,7 @@ impl Default for Pace {
             healthy: Duration::from_secs(10),
             shortest_watch: Duration::from_secs(1),
             silence: Duration::from_secs(90),
-            list: Duration::from_secs(30),
+            answer: Duration::from_secs(30),
             between_warnings: Duration::from_secs(60),
         }
     }
@@ -76,13 +77,13 @@ enum Trouble {
     Broken(kube::Error),
     #[error("the answer to a list cannot be read: {0}")]
     Unreadable(serde_json::Error),
-    #[error("no answer to a list within {0:?}")]
-    ListTimeout(Duration),
+    #[error("no answer within {0:?}")]
+    NoAnswer(Duration),
     #[error("neither event nor bookmark for {0:?}")]
     Silence(Duration),
     #[error("the server closed the watch after {0:?}")]
     ShortWatch(Duration),
-    #[error("the server no longer has the events since the last one seen; listing anew")]
+    #[error("the server no longer has the events since the last one seen")]
     Expired,
 }
 
@@ -92,6 +93,11 @@ impl Trouble {
             kube::Error::Api(status) if status.code == 410 => Self::Expired,
             _ => otherwise(error),
         }
+    }
+
+    /// Nothing is wrong with the API server as far as can be told: there is only a list to be made.
+    const fn is_routine(&self) -> bool {
+        matches!(self, Self::Expired | Self::Silence(_))
     }
 }
 
@@ -143,9 +149,9 @@ async fn pages(shared: &Shared, kind: Kind, limit: Option<u32>) -> Result<(Vec<R
     let mut objects = Vec::new();
     loop {
         let request = Request::new(kind.path()).list(&params).map_err(|error| Trouble::List(error_of(error)))?;
-        let text = timeout(shared.pace.list, shared.client.request_text(request))
+        let text = timeout(shared.pace.answer, shared.client.request_text(request))
             .await
-            .map_err(|_| Trouble::ListTimeout(shared.pace.list))?
+            .map_err(|_| Trouble::NoAnswer(shared.pace.answer))?
             .map_err(|error| Trouble::of(error, Trouble::List))?;
         let page: Page = serde_json::from_str(&text).map_err(Trouble::Unreadable)?;
         objects.extend(page.items.unwrap_or_default());
@@ -163,9 +169,9 @@ async fn watch(shared: &Shared, kind: Kind, version: &mut String, outage: &mut O
     let seconds = 240 + u32::try_from(random() % 50).unwrap_or_default();
     let params = WatchParams::default().timeout(seconds);
     let request = Request::new(kind.path()).watch(&params, version).map_err(|error| Trouble::Watch(error_of(error)))?;
-    let events = timeout(silence, shared.client.request_events::<Raw>(request))
+    let events = timeout(shared.pace.answer, shared.client.request_events::<Raw>(request))
         .await
-        .map_err(|_| Trouble::Silence(silence))?
+        .map_err(|_| Trouble::NoAnswer(shared.pace.answer))?
         .map_err(|error| Trouble::of(error, Trouble::Watch))?;
     outage.over(kind);
     let mut events = pin!(events);
@@ -221,12 +227,14 @@ struct Outage {
 
 impl Outage {
     fn tell(&mut self, kind: Kind, trouble: &Trouble, between: Duration) {
+        if trouble.is_routine() {
+            tracing::debug!(kind = kind.as_str(), reason = %trouble, "listing the cluster anew");
+            return;
+        }
         let since = *self.since.get_or_insert_with(Instant::now);
         self.failures += 1;
         let (kind, failures, for_seconds) = (kind.as_str(), self.failures, since.elapsed().as_secs());
-        if matches!(trouble, Trouble::Expired) {
-            tracing::info!(kind, reason = %trouble, "listing the cluster anew");
-        } else if self.warned.is_none_or(|warned| warned.elapsed() >= between) {
+        if self.warned.is_none_or(|warned| warned.elapsed() >= between) {
             self.warned = Some(Instant::now());
             tracing::warn!(kind, failures, for_seconds, reason = %trouble, "the cluster cannot be watched; trying again");
         } else {

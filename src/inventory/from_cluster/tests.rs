@@ -11,7 +11,7 @@ const PACE: Pace = Pace {
     healthy: Duration::from_secs(10),
     shortest_watch: Duration::ZERO,
     silence: Duration::from_secs(20),
-    list: Duration::from_secs(5),
+    answer: Duration::from_secs(5),
     between_warnings: Duration::from_secs(60),
 };
 
@@ -182,7 +182,7 @@ async fn bookmarks_of_the_least_fresh_kind_tell_the_age() {
 }
 
 #[tokio::test]
-async fn a_silent_connection_is_given_up() {
+async fn silence_leads_to_a_list() {
     let fake = mk_fake();
     let cluster = start(&fake, Pace { silence: Duration::from_millis(200), ..PACE }).await;
     until("it has listed anew", || fake.requests("limit=500") >= 4).await;
