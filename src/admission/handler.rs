@@ -271,8 +271,9 @@ impl Reviewer {
     }
 }
 
+/// Milliseconds, to the microsecond.
 fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1_000.0
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1_000.0
 }
 
 /// Takes back what rested on a state that could not be confirmed.

@@ -106,3 +106,13 @@ fn every_documented_parameter_is_taken_and_every_other_is_refused() {
         }
     }
 }
+
+/// The README's table is the registry's.
+#[test]
+fn the_readme_lists_every_rule() {
+    let readme = include_str!("../../README.md");
+    let row =
+        |meta: &Meta| format!("| `{}` | {} | {} |", meta.name, meta.builtin.map_or("off", Level::as_str), meta.summary);
+    let rows: Vec<String> = RULES.iter().map(|rule| row(rule.meta())).collect();
+    assert!(readme.contains(&rows.join("\n")), "the README's table of rules should be:\n{}", rows.join("\n"));
+}
