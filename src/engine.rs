@@ -2,27 +2,32 @@
 //!
 //! ```text
 //! bind(rule set, RULES) -> Bound
-//! evaluate(subject, inventory, bound, now):
-//!     for each entry that matches: run the rule -> weigh (level, maxLevel, ratchet) -> merge -> Report
+//! evaluate(subject, inventory, bound, now, origin):
+//!     entry.rs   for each entry that matches: run the rule -> weigh (level, maxLevel, ratchet)
+//!     here       -> merge on (rule, field) -> exempt -> Report
 //! ```
 //!
 //! Time comes in as an argument, so every verdict can be replayed. The monotonic clock is read only
 //! to tell how long a rule took.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use thiserror::Error;
 
-use crate::config::valid::{Entry, RuleSet};
-use crate::finding::{Confirm, Finding, Level, Report, Unjudged};
-use crate::inventory::{Around, Inventory};
-use crate::netpol::extent::{Extent, contained};
-use crate::netpol::groups::Groups;
-use crate::object::{Change, Subject};
-use crate::rules::{CannotTell, Check, Context, Draft, Meta, Outcome, Rule};
+use crate::config::valid::RuleSet;
+use crate::finding::{Confirm, Exempted, Finding, Report, Unjudged};
+use crate::inventory::Inventory;
+use crate::netpol::groups::{Groups, parse_all};
+use crate::netpol::ip_set::IpSet;
+use crate::object::Subject;
+use crate::rules::{CannotTell, Context, ParamError, Rule};
+
+mod entry;
+
+use entry::{Applies, BoundEntry, Found};
 
 /// A rule set whose parameters have their types.
 pub struct Bound {
@@ -33,35 +38,26 @@ pub struct Bound {
     entries: Vec<BoundEntry>,
 }
 
-struct BoundEntry {
-    meta: &'static Meta,
-    check: Box<dyn Check>,
-    entry: Entry,
-    /// `rules[3]`, for findings to point at.
-    place: String,
+/// Where a subject comes from, which decides what can be said of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A request to the API server: all rules.
+    Request,
+    /// A request on the guard path: rules about the labels of a Namespace alone.
+    Labels,
+    /// A bundle of manifests, applied in any order by nobody in particular: no rules about the
+    /// requester, no exemptions by requester.
+    Bundle,
 }
 
 /// Why a rule set cannot be used.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum BindError {
-    /// It names a rule that does not exist.
-    #[error("{place}: there is no rule `{rule}`; `portcullis rules` lists them")]
-    UnknownRule {
-        /// The entry.
-        place: String,
-        /// The name.
-        rule: String,
-    },
-    /// A parameter is wrong.
-    #[error("{place}: {rule}: {problem}")]
-    Params {
-        /// The entry.
-        place: String,
-        /// The rule.
-        rule: String,
-        /// What is wrong with it.
-        problem: String,
-    },
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{field}: {message}")]
+pub struct BindError {
+    /// Path of the field in the rule set's `spec`, such as `rules[3].params.groups`.
+    pub field: String,
+    /// What is wrong with it, in one line.
+    pub message: String,
 }
 
 /// The built-in rule set, bound to these rules.
@@ -78,52 +74,137 @@ pub fn builtin(rules: &[&'static dyn Rule]) -> Result<Bound, Vec<BindError>> {
 /// # Errors
 /// Everything that is wrong, not only the first of it.
 pub fn bind(rule_set: RuleSet, rules: &[&'static dyn Rule]) -> Result<Bound, Vec<BindError>> {
-    let groups = Groups::builtin();
-    let (mut entries, mut errors) = (Vec::new(), Vec::new());
+    let mut errors = Vec::new();
+    let groups = groups(&rule_set, &mut errors);
+    let mut entries = Vec::new();
     for (i, entry) in rule_set.rules.iter().enumerate() {
         let place = format!("rules[{i}]");
         let Some(rule) = rules.iter().find(|rule| rule.meta().name == entry.rule) else {
-            errors.push(BindError::UnknownRule { place, rule: entry.rule.clone() });
+            errors.push(unknown_rule(format!("{place}.rule"), &entry.rule, rules));
             continue;
         };
         match rule.bind(&entry.params, &groups) {
             Ok(check) => entries.push(BoundEntry { meta: rule.meta(), check, entry: entry.clone(), place }),
-            Err(problem) => errors.push(BindError::Params { place, rule: entry.rule.clone(), problem }),
+            Err(ParamError { param, message }) => {
+                let dot = if param.is_empty() || param.starts_with('[') { "" } else { "." };
+                errors.push(BindError { field: format!("{place}.params{dot}{param}"), message });
+            }
+        }
+    }
+    for (i, exemption) in rule_set.exemptions.iter().enumerate() {
+        for (j, name) in exemption.rules.iter().enumerate() {
+            if !rules.iter().any(|rule| rule.meta().name == name) {
+                errors.push(unknown_rule(format!("exemptions[{i}].rules[{j}]"), name, rules));
+            }
         }
     }
     if errors.is_empty() { Ok(Bound { hash: rule_set.hash(), rule_set, entries }) } else { Err(errors) }
 }
 
-/// Judges one request: every matching entry, all findings, most severe first.
+/// The built-in address groups and those of the rule set.
+fn groups(rule_set: &RuleSet, errors: &mut Vec<BindError>) -> Groups {
+    let mut groups = Groups::builtin();
+    for (name, cidrs) in &rule_set.cidr_groups {
+        let field = format!("cidrGroups.{name}");
+        if groups.get(name).is_ok() {
+            errors.push(BindError { field, message: format!("`{name}` is a built-in group; choose another name") });
+            continue;
+        }
+        match parse_all(cidrs) {
+            Ok(addresses) => groups.insert(name, addresses),
+            Err(message) => errors.push(BindError { field, message }),
+        }
+    }
+    groups
+}
+
+fn unknown_rule(field: String, name: &str, rules: &[&'static dyn Rule]) -> BindError {
+    let nearest = nearest(name, rules.iter().map(|rule| rule.meta().name));
+    let perhaps =
+        nearest.map_or_else(|| "`portcullis rules` lists them".to_owned(), |near| format!("perhaps `{near}`?"));
+    BindError { field, message: format!("there is no rule `{name}`; {perhaps}") }
+}
+
+/// The name that was probably meant.
 #[must_use]
-pub fn evaluate(subject: &Subject, inventory: &Inventory, bound: &Bound, now: Timestamp) -> Report {
+pub fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// Below this, names have little in common.
+    const ALIKE: f64 = 0.75;
+    let typed = typed.to_lowercase();
+    let scored = names.into_iter().map(|name| (strsim::jaro_winkler(&typed, &name.to_lowercase()), name));
+    scored.filter(|(score, _)| *score >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+}
+
+/// Judges one subject: every matching entry, all findings, most severe first.
+#[must_use]
+pub fn evaluate(subject: &Subject, inventory: &Inventory, bound: &Bound, now: Timestamp, origin: Origin) -> Report {
     let around = inventory.overlay(subject);
-    let cx = Context { subject, around: &around, inventory, now };
-    let kind = subject.object_ref().kind;
+    let cx = Context { subject, around: &around, inventory, now, bundle: origin == Origin::Bundle };
     let mut report = Report::default();
     let mut merged: BTreeMap<(&'static str, String), Finding> = BTreeMap::new();
-    for bound_entry in bound.entries.iter().filter(|bound_entry| bound_entry.applies(subject, kind)) {
+    for entry in &bound.entries {
         let started = Instant::now();
-        let confirm = match bound_entry.run(&cx, &bound.rule_set) {
-            Ok((findings, confirm)) => {
-                findings.into_iter().for_each(|finding| merge(&mut merged, finding));
-                confirm
-            }
-            Err(CannotTell { reason, confirm }) => {
-                let (rule, object) = (Some(bound_entry.meta.name), Some(subject.object_ref()));
-                report.cannot_judge.push(Unjudged { rule, object, reason });
-                confirm
-            }
+        let outcome = match entry.applies(&cx, origin) {
+            Applies::No => match entry.brought_under(&cx, bound, origin) {
+                Some(outcome) => outcome,
+                None => continue,
+            },
+            Applies::Yes => entry.run(&cx, &bound.rule_set),
+            // Manifests that say nothing of a namespace's labels leave open whether the entry is meant.
+            Applies::Unknown if origin == Origin::Bundle => entry.run(&cx, &bound.rule_set).map(Found::in_doubt),
+            Applies::Unknown => Err(CannotTell {
+                reason: format!(
+                    "the labels of namespace {}, by which the entry is chosen, are not known",
+                    subject.namespace
+                ),
+                confirm: true,
+            }),
         };
+        let confirm = take(&mut report, &mut merged, entry, subject, outcome);
         if confirm {
             let empty = || Confirm { namespace: subject.namespace.clone(), rules: Vec::new() };
-            report.confirm.get_or_insert_with(empty).rules.push(bound_entry.meta.name);
+            report.confirm.get_or_insert_with(empty).rules.push(entry.meta.name);
         }
-        add_duration(&mut report.rule_durations, bound_entry.meta.name, started.elapsed());
+        add_duration(&mut report.rule_durations, entry.meta.name, started.elapsed());
     }
     report.findings = merged.into_values().collect();
+    exempt(&mut report, &bound.rule_set, &cx, origin);
     report.findings.sort_by(|a, b| b.level.cmp(&a.level).then_with(|| (a.rule, &a.field).cmp(&(b.rule, &b.field))));
     report
+}
+
+/// Puts what an entry came to into the report, and says whether a live read has to back it.
+fn take(
+    report: &mut Report,
+    merged: &mut BTreeMap<(&'static str, String), Finding>,
+    entry: &BoundEntry,
+    subject: &Subject,
+    outcome: Result<Found, CannotTell>,
+) -> bool {
+    let mut unjudged = |reason| {
+        let (rule, object) = (Some(entry.meta.name), Some(subject.object_ref()));
+        report.cannot_judge.push(Unjudged { rule, object, reason });
+    };
+    match outcome {
+        Ok(Found { findings, confirm, in_doubt: false }) => {
+            findings.into_iter().for_each(|finding| merge(merged, finding));
+            confirm
+        }
+        Ok(Found { findings, confirm, in_doubt: true }) => {
+            for finding in findings {
+                let namespace = &subject.namespace;
+                unjudged(format!(
+                    "the labels of namespace {namespace} are not known; {} may be meant for it: {}: {}",
+                    entry.place, finding.field, finding.message
+                ));
+            }
+            confirm
+        }
+        Err(CannotTell { reason, confirm }) => {
+            unjudged(reason);
+            confirm
+        }
+    }
 }
 
 fn add_duration(durations: &mut Vec<(&'static str, Duration)>, rule: &'static str, took: Duration) {
@@ -143,7 +224,7 @@ fn merge(merged: &mut BTreeMap<(&'static str, String), Finding>, finding: Findin
     let (mut kept, other) =
         if finding.level > there.level { (finding, there.clone()) } else { (there.clone(), finding) };
     let evidence = &mut kept.evidence;
-    let cidrs: crate::netpol::ip_set::IpSet = evidence.cidrs.iter().chain(&other.evidence.cidrs).copied().collect();
+    let cidrs: IpSet = evidence.cidrs.iter().chain(&other.evidence.cidrs).copied().collect();
     evidence.cidrs = cidrs.cidrs();
     for port in other.evidence.ports {
         if !evidence.ports.contains(&port) {
@@ -159,69 +240,37 @@ fn merge(merged: &mut BTreeMap<(&'static str, String), Finding>, finding: Findin
     *there = kept;
 }
 
-/// Ends a finding that an UPDATE has left as it was, or better.
-const AS_BEFORE: &str = " (as before this update)";
-
-impl BoundEntry {
-    fn applies(&self, subject: &Subject, kind: &str) -> bool {
-        self.meta.kind == kind && self.entry.matcher.matches(&subject.namespace)
-    }
-
-    /// The findings of this entry, weighed, and whether they have to be confirmed.
-    fn run(&self, cx: &Context<'_>, rule_set: &RuleSet) -> Result<(Vec<Finding>, bool), CannotTell> {
-        let limit = Duration::from_secs(rule_set.max_inventory_age_seconds);
-        if self.meta.needs_inventory && cx.inventory.age() > limit {
-            let age = cx.inventory.age().as_secs();
-            let reason = format!("what is known of the cluster is {age} s old, and {} s is the limit", limit.as_secs());
-            return Err(CannotTell { reason, confirm: true });
+/// Marks what an exemption lets pass, and notes the exemptions that would have, had they not expired.
+fn exempt(report: &mut Report, rule_set: &RuleSet, cx: &Context<'_>, origin: Origin) {
+    let today = cx.now.to_zoned(TimeZone::UTC).date();
+    let (subject, labels) = (cx.subject, &cx.around.after.labels);
+    for (i, exemption) in rule_set.exemptions.iter().enumerate() {
+        let by_requester = match &exemption.subjects {
+            None => true,
+            Some(_) if origin == Origin::Bundle => false,
+            Some(subjects) => subjects.include(&subject.requester),
+        };
+        let matcher = &exemption.matcher;
+        let meant = by_requester
+            && matcher.matches(&subject.namespace, &subject.name, subject.operation.as_str())
+            && matcher.namespace_selector.as_ref().is_none_or(|selector| selector.matches(labels));
+        if !meant {
+            continue;
         }
-        let Outcome { drafts, confirm } = self.guarded(cx)?;
-        let comparable = rule_set.ratchet && drafts.iter().any(|draft| !draft.extents.is_empty());
-        let before = if comparable { self.extents_before(cx) } else { Vec::new() };
-        let weigh = |draft| self.weigh(cx, rule_set, draft, &before);
-        Ok((drafts.into_iter().map(weigh).collect(), confirm))
-    }
-
-    /// Runs the rule; a panic in it is something it cannot judge, and nobody else's concern.
-    fn guarded(&self, cx: &Context<'_>) -> Result<Outcome, CannotTell> {
-        catch_unwind(AssertUnwindSafe(|| self.check.check(cx))).unwrap_or_else(|_| {
-            Err(CannotTell {
-                reason: "the rule failed with an internal error, which the log tells more of".to_owned(),
-                confirm: false,
-            })
-        })
-    }
-
-    /// What this entry would have found in the object as it was before an UPDATE.
-    fn extents_before(&self, cx: &Context<'_>) -> Vec<Extent> {
-        let Change::NetworkPolicy { old: Some(old), new: Some(_) } = &cx.subject.change else { return Vec::new() };
-        let change = Change::NetworkPolicy { old: None, new: Some(old.clone()) };
-        let subject = Subject { change, ..cx.subject.clone() };
-        let around = Around { before: cx.around.before.clone(), after: cx.around.before.clone() };
-        let before = self.guarded(&Context { subject: &subject, around: &around, ..*cx });
-        before.map(|outcome| outcome.drafts.into_iter().flat_map(|draft| draft.extents).collect()).unwrap_or_default()
-    }
-
-    fn weigh(&self, cx: &Context<'_>, rule_set: &RuleSet, draft: Draft, before: &[Extent]) -> Finding {
-        let Draft { field, mut message, mut brief, help, evidence, at_most, extents } = draft;
-        let mut level = self.entry.level.min(at_most).min(rule_set.max_level);
-        // The ratchet: a request answers only for what it makes worse. What cannot be told in bounded
-        // time counts as worse; the object can still be left unchanged, repaired or deleted.
-        if !extents.is_empty() && !before.is_empty() && contained(&extents, before) == Some(true) {
-            level = level.min(Level::Warn);
-            message.push_str(AS_BEFORE);
-            brief.push_str(AS_BEFORE);
-        }
-        Finding {
-            rule: self.meta.name,
-            level,
-            object: cx.subject.object_ref(),
-            field,
-            message,
-            brief,
-            help,
-            evidence,
-            decided_by: self.place.clone(),
+        let by = format!("exemptions[{i}]");
+        for finding in report.findings.iter_mut().filter(|finding| finding.exempted.is_none()) {
+            if !exemption.rules.iter().any(|rule| rule == finding.rule) {
+                continue;
+            }
+            match exemption.expires.filter(|expires| *expires < today) {
+                None => finding.exempted = Some(Exempted { by: by.clone(), reason: exemption.reason.clone() }),
+                Some(expires) => {
+                    let note = format!("{by} of {} expired on {expires}: it no longer holds", finding.rule);
+                    if !report.notes.contains(&note) {
+                        report.notes.push(note);
+                    }
+                }
+            }
         }
     }
 }

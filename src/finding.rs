@@ -110,9 +110,27 @@ pub struct Finding {
     pub evidence: Evidence,
     /// The entry of the rule set that decided, such as `rules[1]`.
     pub decided_by: String,
+    /// The exemption that lets it pass, with its reason; the finding is still told.
+    pub exempted: Option<Exempted>,
+}
+
+/// Why a finding does not count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Exempted {
+    /// The entry of the rule set, such as `exemptions[0]`.
+    pub by: String,
+    /// Its reason.
+    pub reason: String,
 }
 
 impl Finding {
+    /// Whether it stands, at least at that level: exempted findings do not.
+    #[must_use]
+    pub fn counts_at(&self, level: Level) -> bool {
+        self.exempted.is_none() && self.level >= level
+    }
+
     /// The finding as one line of a denial: `[rule] field: what; repair`.
     #[must_use]
     pub fn line(&self) -> String {
@@ -138,6 +156,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Everything that could not be judged.
     pub cannot_judge: Vec<Unjudged>,
+    /// What is wrong with the rule set itself, such as an exemption that has expired. Shown as warnings.
+    pub notes: Vec<String>,
     /// What a live read has to back before this report is acted upon.
     pub confirm: Option<Confirm>,
     /// How long each rule took, for the metrics. No verdict depends on it.
@@ -174,7 +194,7 @@ impl Report {
     /// The verdict: a denial outweighs what could not be judged, and that outweighs an admission.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        if self.findings.iter().any(|finding| finding.level == Level::Deny) {
+        if self.findings.iter().any(|finding| finding.counts_at(Level::Deny)) {
             Verdict::Deny
         } else if self.cannot_judge.is_empty() {
             Verdict::Allow

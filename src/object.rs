@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::finding::ObjectRef;
 use crate::netpol::policy::NetworkPolicy;
@@ -47,6 +47,47 @@ pub struct Requester {
     /// Groups.
     #[serde(default)]
     pub groups: Vec<String>,
+}
+
+/// A choice of requesters. Empty lists choose nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Subjects {
+    /// User names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<String>,
+    /// Groups.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// Service accounts, each as `NAMESPACE/NAME`, or `NAMESPACE/*` for all of a namespace.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub service_accounts: Vec<String>,
+}
+
+impl Subjects {
+    /// Whether nobody is chosen.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty() && self.groups.is_empty() && self.service_accounts.is_empty()
+    }
+
+    /// Whether the requester is among them.
+    ///
+    /// A service account's user name is `system:serviceaccount:NAMESPACE:NAME`. Source: Kubernetes
+    /// documentation, authenticating, service account tokens.
+    #[must_use]
+    pub fn include(&self, requester: &Requester) -> bool {
+        let account = requester.username.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+        let is_account = |wanted: &String| match (account, wanted.split_once('/')) {
+            (Some((namespace, name)), Some((in_namespace, called))) => {
+                namespace == in_namespace && (called == "*" || called == name)
+            }
+            _ => false,
+        };
+        self.users.contains(&requester.username)
+            || self.groups.iter().any(|group| requester.groups.contains(group))
+            || self.service_accounts.iter().any(is_account)
+    }
 }
 
 /// The part of an object's metadata that the rules look at.
@@ -143,5 +184,28 @@ impl Subject {
                 ObjectRef { api_version: "v1", kind: "Namespace", namespace: None, name: self.name.clone() }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subjects(users: &[&str], groups: &[&str], accounts: &[&str]) -> Subjects {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        Subjects { users: owned(users), groups: owned(groups), service_accounts: owned(accounts) }
+    }
+
+    #[test]
+    fn requesters_are_found_by_name_group_and_service_account() {
+        let dev = Requester { username: "dev".to_owned(), groups: vec!["team-a".to_owned()] };
+        let bot = Requester { username: "system:serviceaccount:ci:deployer".to_owned(), groups: Vec::new() };
+        assert!(subjects(&["dev"], &[], &[]).include(&dev));
+        assert!(subjects(&[], &["team-a"], &[]).include(&dev));
+        assert!(!subjects(&["team-a"], &["dev"], &["ci/dev"]).include(&dev));
+        assert!(subjects(&[], &[], &["ci/deployer"]).include(&bot));
+        assert!(subjects(&[], &[], &["ci/*"]).include(&bot));
+        assert!(!subjects(&["deployer"], &[], &["ci/other", "cd/*", "deployer"]).include(&bot));
+        assert!(!Subjects::default().include(&dev) && Subjects::default().is_empty());
     }
 }

@@ -31,6 +31,8 @@ const RESERVED: usize = 80;
 pub enum Decision {
     /// It passed without a word.
     Allowed,
+    /// It passed by an exemption.
+    Exempted,
     /// It passed with warnings.
     Warned,
     /// It was denied by a finding.
@@ -45,6 +47,7 @@ impl Decision {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
+            Self::Exempted => "exempted",
             Self::Warned => "warned",
             Self::Denied => "denied",
             Self::CannotJudge => "cannot_judge",
@@ -79,11 +82,13 @@ pub fn decide(
         Verdict::Allow => false,
     };
     let warnings = warnings(report);
+    // In this order where several apply.
     let decision = match verdict {
+        _ if !report.cannot_judge.is_empty() => Decision::CannotJudge,
         Verdict::Deny => Decision::Denied,
-        Verdict::CannotJudge => Decision::CannotJudge,
-        Verdict::Allow if warnings.is_empty() => Decision::Allowed,
-        Verdict::Allow => Decision::Warned,
+        _ if report.findings.iter().any(|finding| finding.exempted.is_some()) => Decision::Exempted,
+        _ if warnings.is_empty() => Decision::Allowed,
+        _ => Decision::Warned,
     };
     // The only public way to build one; what it presumes is overwritten below.
     let mut response = AdmissionResponse::invalid("");
@@ -113,7 +118,7 @@ pub fn rules(report: &Report) -> Vec<&'static str> {
 }
 
 fn denial(report: &Report, rule_set: &RuleSet, object: Option<&ObjectRef>) -> Status {
-    let denying: Vec<&Finding> = report.findings.iter().filter(|finding| finding.level == Level::Deny).collect();
+    let denying: Vec<&Finding> = report.findings.iter().filter(|finding| finding.counts_at(Level::Deny)).collect();
     let unjudged = report.cannot_judge.iter().map(|what| clean(&unjudged_line(what), LINE));
     let mut lines: Vec<String> = denying.iter().map(|finding| clean(&finding.line(), LINE)).chain(unjudged).collect();
     let more = lines.len().saturating_sub(TOLD);
@@ -163,7 +168,7 @@ fn unjudged_line(what: &Unjudged) -> String {
 /// The last line of a denial.
 fn whom_to_ask(report: &Report, rule_set: &RuleSet) -> Option<String> {
     let docs = rule_set.docs_url.as_deref().map(|url| {
-        let denying = report.findings.iter().filter(|finding| finding.level == Level::Deny);
+        let denying = report.findings.iter().filter(|finding| finding.counts_at(Level::Deny));
         let mut urls: Vec<String> = denying.map(|finding| url.replace("{rule}", finding.rule)).collect();
         urls.dedup();
         urls.join(" ")
@@ -177,9 +182,10 @@ fn whom_to_ask(report: &Report, rule_set: &RuleSet) -> Option<String> {
 /// The warnings, most severe first, within the limits.
 fn warnings(report: &Report) -> Vec<String> {
     let unjudged = report.cannot_judge.iter().map(unjudged_line);
-    let found = report.findings.iter().filter(|finding| finding.level == Level::Warn);
+    let found = report.findings.iter().filter(|finding| finding.level == Level::Warn && finding.exempted.is_none());
     let found = found.map(|finding| format!("[{}] {}: {}", finding.rule, finding.field, finding.brief));
-    let all: Vec<String> = unjudged.chain(found).map(|warning| clean(&warning, WARNING)).collect();
+    let all: Vec<String> =
+        unjudged.chain(found).chain(report.notes.iter().cloned()).map(|warning| clean(&warning, WARNING)).collect();
     let mut total = 0;
     let fits = all
         .iter()

@@ -16,10 +16,10 @@ use tracing::info;
 
 use super::decide::{Circumstances, Decision, decide, rules};
 use super::review::{EnvelopeError, Request, Task, envelope};
-use crate::engine::{Bound, evaluate};
+use crate::engine::{Bound, Origin, evaluate};
 use crate::finding::{Level, ObjectRef, Report, Unjudged};
 use crate::inventory::Source;
-use crate::object::{Change, Subject};
+use crate::object::Subject;
 
 /// Kept back from the API server's deadline for the way there and back.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -57,15 +57,6 @@ pub struct Reviewed {
     pub rule_durations: Vec<(&'static str, Duration)>,
 }
 
-/// Which rules a path stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scope {
-    /// `/validate`: all of them.
-    All,
-    /// `/validate/labels`: those about a Namespace's labels.
-    Labels,
-}
-
 /// Everything a review needs.
 pub struct Reviewer {
     /// The rule set in force.
@@ -81,10 +72,10 @@ pub struct Reviewer {
 /// `POST /validate` and `POST /validate/labels`.
 pub fn routes(reviewer: Arc<Reviewer>) -> Router {
     Router::new()
-        .route("/validate", post(|state, query, headers, body| review(Scope::All, state, query, headers, body)))
+        .route("/validate", post(|state, query, headers, body| review(Origin::Request, state, query, headers, body)))
         .route(
             "/validate/labels",
-            post(|state, query, headers, body| review(Scope::Labels, state, query, headers, body)),
+            post(|state, query, headers, body| review(Origin::Labels, state, query, headers, body)),
         )
         .with_state(reviewer)
 }
@@ -104,7 +95,7 @@ impl Drop for InFlight<'_> {
 }
 
 async fn review(
-    scope: Scope,
+    origin: Origin,
     State(reviewer): State<Arc<Reviewer>>,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
@@ -118,7 +109,7 @@ async fn review(
     }
     let deadline = started + budget(parameters.timeout.as_deref());
     match envelope(&body) {
-        Ok(request) => match reviewer.answer(scope, &request, started, deadline).await {
+        Ok(request) => match reviewer.answer(origin, &request, started, deadline).await {
             Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
             Err(error) => {
                 refusal(StatusCode::INTERNAL_SERVER_ERROR, &format!("the answer could not be written: {error}"))
@@ -156,7 +147,7 @@ struct Judged {
 impl Reviewer {
     async fn answer(
         &self,
-        scope: Scope,
+        origin: Origin,
         request: &Request<'_>,
         started: Instant,
         deadline: Instant,
@@ -166,10 +157,7 @@ impl Reviewer {
         let dry_run = request.dry_run.unwrap_or(false);
         let task = request.task();
         let (subject, judged) = match &task {
-            Task::Judge(subject) if scope.covers(subject) => {
-                (Some(subject), self.judge(subject, &bound, now, deadline).await)
-            }
-            Task::Judge(subject) => (Some(subject), self.unread(Report::default(), now)),
+            Task::Judge(subject) => (Some(subject), self.judge(subject, &bound, origin, now, deadline).await),
             Task::Admit(subject) => (subject.as_ref(), self.unread(Report::default(), now)),
             Task::CannotJudge(reason) => (None, self.unread(Report::unjudged(None, None, reason), now)),
         };
@@ -195,9 +183,16 @@ impl Reviewer {
     }
 
     /// Judges by what is known, and where the report asks for it once more by what the API server says.
-    async fn judge(&self, subject: &Subject, bound: &Bound, now: Timestamp, deadline: Instant) -> Judged {
+    async fn judge(
+        &self,
+        subject: &Subject,
+        bound: &Bound,
+        origin: Origin,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Judged {
         let inventory = self.source.snapshot(now);
-        let mut report = evaluate(subject, &inventory, bound, now);
+        let mut report = evaluate(subject, &inventory, bound, now, origin);
         let read = match &report.confirm {
             Some(confirm) => self.source.live(&confirm.namespace),
             None => None,
@@ -216,7 +211,7 @@ impl Reviewer {
         };
         let mut inventory = inventory.aged(Duration::ZERO);
         inventory.insert(Arc::new(state));
-        Judged { report: evaluate(subject, &inventory, bound, now), inventory_age: inventory.age() }
+        Judged { report: evaluate(subject, &inventory, bound, now, origin), inventory_age: inventory.age() }
     }
 
     fn refused(&self, error: &EnvelopeError, started: Instant) {
@@ -265,7 +260,12 @@ impl Reviewer {
             outcome: decision.as_str(),
             dry_run: request.dry_run.unwrap_or(false),
             duration,
-            findings: report.findings.iter().map(|finding| (finding.rule, finding.level)).collect(),
+            findings: report
+                .findings
+                .iter()
+                .filter(|finding| finding.exempted.is_none())
+                .map(|finding| (finding.rule, finding.level))
+                .collect(),
             rule_durations: report.rule_durations.clone(),
         });
     }
@@ -284,12 +284,6 @@ fn unconfirmed(report: &mut Report, subject: &Subject, reason: &str) {
         report.cannot_judge.retain(|what| what.rule != Some(rule));
         let object = Some(subject.object_ref());
         report.cannot_judge.push(Unjudged { rule: Some(rule), object, reason: reason.to_owned() });
-    }
-}
-
-impl Scope {
-    fn covers(self, subject: &Subject) -> bool {
-        self == Self::All || matches!(subject.change, Change::Namespace { .. })
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use super::{cannot, print};
+use crate::engine::nearest;
 use crate::finding::Level;
 use crate::rules::{Meta, RULES, find};
 
@@ -18,18 +19,12 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let Some(name) = &args.name else { return print(&list()) };
     match find(name) {
         Some(rule) => print(&page(rule.meta())),
-        None => cannot(format!("there is no rule `{name}`{}; `portcullis rules` lists them", nearest(name))),
+        None => {
+            let names = RULES.iter().map(|rule| rule.meta().name);
+            let perhaps = nearest(name, names).map(|near| format!(", perhaps `{near}`")).unwrap_or_default();
+            cannot(format!("there is no rule `{name}`{perhaps}; `portcullis rules` lists them"))
+        }
     }
-}
-
-/// The rule whose name shares most of its words with what was typed.
-fn nearest(typed: &str) -> String {
-    let words = |name: &str| name.split('-').map(str::to_owned).collect::<Vec<_>>();
-    let wanted = words(&typed.to_lowercase());
-    let shared = |name: &str| words(name).iter().filter(|word| wanted.contains(word)).count();
-    let best =
-        RULES.iter().map(|rule| rule.meta().name).max_by_key(|name| shared(name)).filter(|name| shared(name) > 0);
-    best.map(|name| format!(", perhaps `{name}`")).unwrap_or_default()
 }
 
 fn level(meta: &Meta) -> &'static str {
@@ -91,12 +86,5 @@ mod tests {
             }
             assert!(meta.params.iter().all(|param| page.contains(&format!("`{}`", param.name))), "{}", meta.name);
         }
-    }
-
-    #[test]
-    fn a_near_miss_is_met_with_a_suggestion() {
-        assert_eq!(nearest("default-deny"), ", perhaps `missing-default-deny`");
-        assert_eq!(nearest("private"), ", perhaps `egress-private-cidr`");
-        assert_eq!(nearest("xyz"), "");
     }
 }

@@ -1,10 +1,17 @@
 //! The rule set as used.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::civil::Date;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use wildmatch::WildMatch;
 
 use crate::finding::Level;
+use crate::netpol::selector::Selector;
+use crate::object::Subjects;
 
 /// What becomes of a request that cannot be judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -16,21 +23,91 @@ pub enum OnCannotJudge {
     Allow,
 }
 
+/// A name with `*` for any run of characters and `?` for any one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pattern(WildMatch);
+
+impl Pattern {
+    /// The pattern of that text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(WildMatch::new(text))
+    }
+
+    /// Whether the name is meant.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        self.0.matches(name)
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// Where an entry applies. All parts must hold; an empty part always does.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Matcher {
+    /// Labels of the namespace.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    pub namespace_selector: Option<Selector>,
+    /// Namespaces by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<Pattern>,
     /// Namespaces it leaves alone, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub exclude_namespaces: Vec<String>,
+    pub exclude_namespaces: Vec<Pattern>,
+    /// Operations, as the admission protocol names them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<String>,
+    /// Names of objects. In exemptions only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<Pattern>,
+}
+
+/// In kubectl's syntax.
+fn as_text<S: Serializer>(selector: &Option<Selector>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&selector.clone().unwrap_or_default())
 }
 
 impl Matcher {
-    /// Whether an object in that namespace is meant.
+    /// Whether an object of that name in that namespace is meant, labels aside.
     #[must_use]
-    pub fn matches(&self, namespace: &str) -> bool {
-        !self.exclude_namespaces.iter().any(|excluded| excluded == namespace)
+    pub fn matches(&self, namespace: &str, name: &str, operation: &str) -> bool {
+        let among = |patterns: &[Pattern], name: &str| patterns.iter().any(|pattern| pattern.matches(name));
+        (self.namespaces.is_empty() || among(&self.namespaces, namespace))
+            && !among(&self.exclude_namespaces, namespace)
+            && (self.names.is_empty() || among(&self.names, name))
+            && (self.operations.is_empty() || self.operations.iter().any(|wanted| wanted == operation))
     }
+}
+
+/// Findings that are known and let pass.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Exemption {
+    /// Names of the rules; at least one.
+    pub rules: Vec<String>,
+    /// Of which objects.
+    #[serde(rename = "match")]
+    pub matcher: Matcher,
+    /// For these requesters only; `None` for everybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subjects: Option<Subjects>,
+    /// Why; never empty.
+    pub reason: String,
+    /// The last day it holds, in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Date>,
 }
 
 /// One entry: a rule, its weight, where it applies and how it is set.
@@ -69,8 +146,14 @@ pub struct RuleSet {
     pub docs_url: Option<String>,
     /// An UPDATE is judged by what it makes worse.
     pub ratchet: bool,
+    /// Address groups of the organisation's own, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub cidr_groups: BTreeMap<String, Vec<String>>,
     /// The entries, in order.
     pub rules: Vec<Entry>,
+    /// The exemptions, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exemptions: Vec<Exemption>,
 }
 
 /// Namespaces of the cluster itself, which the built-in rule set leaves alone.
@@ -88,7 +171,8 @@ impl RuleSet {
     /// organisation has to name first.
     #[must_use]
     pub fn builtin(levels: impl IntoIterator<Item = (&'static str, Level)>) -> Self {
-        let matcher = Matcher { exclude_namespaces: SYSTEM_NAMESPACES.iter().map(|name| (*name).to_owned()).collect() };
+        let matcher =
+            Matcher { exclude_namespaces: SYSTEM_NAMESPACES.map(Pattern::new).to_vec(), ..Matcher::default() };
         let entry = |(rule, level): (&str, Level)| Entry {
             rule: rule.to_owned(),
             level,
@@ -103,7 +187,9 @@ impl RuleSet {
             contact: None,
             docs_url: None,
             ratchet: true,
+            cidr_groups: BTreeMap::new(),
             rules: levels.into_iter().map(entry).collect(),
+            exemptions: Vec::new(),
         }
     }
 }

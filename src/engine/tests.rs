@@ -2,9 +2,12 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::config::valid::Entry;
+use crate::finding::Level;
 use crate::finding::Verdict;
 use crate::rules::tests::{change, create, inventory};
-use crate::rules::{self, RULES};
+use crate::rules::{self, Needs, RULES};
+use crate::rules::{Check, Meta, Outcome};
 
 fn bound() -> Bound {
     builtin(RULES).unwrap_or_else(|errors| panic!("{errors:?}"))
@@ -22,7 +25,7 @@ fn with(entries: &Value) -> Result<Bound, Vec<BindError>> {
 }
 
 fn report(inventory: &Inventory, bound: &Bound, subject: &Subject) -> Report {
-    evaluate(subject, inventory, bound, Timestamp::UNIX_EPOCH)
+    evaluate(subject, inventory, bound, Timestamp::UNIX_EPOCH, Origin::Request)
 }
 
 fn told(report: &Report) -> Vec<(&'static str, &'static str, &str)> {
@@ -130,9 +133,9 @@ fn every_mistake_of_a_rule_set_is_told() {
     .err()
     .unwrap_or_default();
     let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    assert!(told[0].starts_with("rules[0]: there is no rule `no-such-rule`"), "{told:?}");
-    assert!(told[1].contains("groups: there is no address group `privat`"), "{told:?}");
-    assert!(told[2].starts_with("rules[2]: egress-private-cidr: cidrs: "), "{told:?}");
+    assert!(told[0].starts_with("rules[0].rule: there is no rule `no-such-rule`"), "{told:?}");
+    assert!(told[1].starts_with("rules[1].params.groups: there is no address group `privat`"), "{told:?}");
+    assert!(told[2].starts_with("rules[2].params.cidrs: "), "{told:?}");
 }
 
 #[test]
@@ -151,8 +154,9 @@ struct Panics;
 static PANICS: Meta = Meta {
     name: "panics",
     kind: "NetworkPolicy",
+    guards_labels: false,
     builtin: Some(Level::Deny),
-    needs_inventory: false,
+    needs: Needs::Nothing,
     summary: "",
     what: "",
     why: "",
@@ -167,7 +171,7 @@ impl Rule for Panics {
         &PANICS
     }
 
-    fn bind(&self, _: &Value, _: &Groups) -> Result<Box<dyn Check>, String> {
+    fn bind(&self, _: &Value, _: &Groups) -> Result<Box<dyn Check>, ParamError> {
         Ok(Box::new(Self))
     }
 }

@@ -63,7 +63,7 @@ impl Fixed {
 
 impl Source for Fixed {
     fn snapshot(&self, _now: Timestamp) -> Inventory {
-        self.inventory.clone()
+        self.inventory.clone().taken_for_whole()
     }
 
     fn live(&self, _namespace: &str) -> Option<BoxFuture<'static, Result<NamespaceState, String>>> {

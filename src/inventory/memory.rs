@@ -53,7 +53,7 @@ impl Memory {
 
 impl Source for Memory {
     fn snapshot(&self, _now: Timestamp) -> Inventory {
-        self.lock().inventory.clone()
+        self.lock().inventory.clone().taken_for_whole()
     }
 
     fn live(&self, _namespace: &str) -> Option<BoxFuture<'static, Result<NamespaceState, String>>> {

@@ -66,6 +66,7 @@ impl NamespaceState {
 pub struct Inventory {
     namespaces: imbl::HashMap<String, Arc<NamespaceState>>,
     age: Duration,
+    whole: bool,
 }
 
 impl Inventory {
@@ -82,10 +83,23 @@ impl Inventory {
         self
     }
 
+    /// The same knowledge, said to be all there is: a namespace that is not in it bears no other
+    /// label than its name.
+    #[must_use]
+    pub fn taken_for_whole(mut self) -> Self {
+        self.whole = true;
+        self
+    }
+
     /// The namespace of that name; one that was never seen exists and is empty.
     #[must_use]
     pub fn namespace(&self, name: &str) -> Arc<NamespaceState> {
-        self.namespaces.get(name).cloned().unwrap_or_else(|| Arc::new(NamespaceState::unseen(name)))
+        let unseen = || NamespaceState { known: self.whole, ..NamespaceState::unseen(name) };
+        let mut state = self.namespaces.get(name).cloned().unwrap_or_else(|| Arc::new(unseen()));
+        if self.whole && !state.known {
+            Arc::make_mut(&mut state).known = true;
+        }
+        state
     }
 
     /// Every namespace seen, in no particular order.
@@ -147,6 +161,8 @@ impl Inventory {
             Change::Namespace { old, new } => {
                 for (state, object) in [(&mut before, old), (&mut after, new)] {
                     if let Some(object) = object {
+                        state.known = true;
+                        state.created = object.metadata.creation_timestamp;
                         state.labels.clone_from(&object.metadata.labels);
                         state.terminating |= object.metadata.deletion_timestamp.is_some();
                     }

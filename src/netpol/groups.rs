@@ -61,6 +61,11 @@ impl Groups {
         Self(GROUPS.iter().map(|group| (group.name.to_owned(), set(group))).collect())
     }
 
+    /// With one more group. A name that is already there is given its new meaning.
+    pub fn insert(&mut self, name: &str, addresses: IpSet) {
+        self.0.insert(name.to_owned(), addresses);
+    }
+
     /// The addresses of a group.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{CannotTell, Check, Context, Draft, Meta, Outcome, Rule, typed};
+use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamError, Rule, typed};
 use crate::finding::{Evidence, Level};
 use crate::netpol::extent::Extent;
 use crate::netpol::groups::Groups;
@@ -20,8 +20,9 @@ pub(super) struct AllowAllEgress;
 static INGRESS: Meta = Meta {
     name: "allow-all-ingress",
     kind: "NetworkPolicy",
+    guards_labels: false,
     builtin: Some(Level::Deny),
-    needs_inventory: false,
+    needs: Needs::Nothing,
     summary: "an ingress rule without peers and ports lets everybody in",
     what: "An ingress rule that names neither peers nor ports (`- {}`), whatever pods the policy selects.",
     why: "Policies only add: one such rule undoes every other restriction on the ingress of the selected pods, \
@@ -54,8 +55,9 @@ spec:
 static EGRESS: Meta = Meta {
     name: "allow-all-egress",
     kind: "NetworkPolicy",
+    guards_labels: false,
     builtin: Some(Level::Deny),
-    needs_inventory: false,
+    needs: Needs::Nothing,
     summary: "an egress rule without peers and ports lets the pods reach everything",
     what: "An egress rule that names neither peers nor ports (`- {}`), whatever pods the policy selects.",
     why: "Policies only add: one such rule undoes every other restriction on the egress of the selected pods, \
@@ -93,7 +95,7 @@ impl Rule for AllowAllIngress {
         &INGRESS
     }
 
-    fn bind(&self, params: &Value, _: &Groups) -> Result<Box<dyn Check>, String> {
+    fn bind(&self, params: &Value, _: &Groups) -> Result<Box<dyn Check>, ParamError> {
         let Params {} = typed(params)?;
         Ok(Box::new(Direction::Ingress))
     }
@@ -104,7 +106,7 @@ impl Rule for AllowAllEgress {
         &EGRESS
     }
 
-    fn bind(&self, params: &Value, _: &Groups) -> Result<Box<dyn Check>, String> {
+    fn bind(&self, params: &Value, _: &Groups) -> Result<Box<dyn Check>, ParamError> {
         let Params {} = typed(params)?;
         Ok(Box::new(Direction::Egress))
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::reach::{Ports, Reach};
-use super::{CannotTell, Check, Context, Meta, Outcome, ParamDoc, Rule, typed};
+use super::{CannotTell, Check, Context, Meta, Needs, Outcome, ParamDoc, ParamError, Rule, typed};
 use crate::finding::Level;
 use crate::netpol::groups::{Groups, parse_all};
 
@@ -16,8 +16,9 @@ pub(super) struct EgressMetadataEndpoint;
 static META: Meta = Meta {
     name: "egress-metadata-endpoint",
     kind: "NetworkPolicy",
+    guards_labels: false,
     builtin: Some(Level::Warn),
-    needs_inventory: false,
+    needs: Needs::Nothing,
     summary: "egress by ipBlock reaches the metadata service of a cloud",
     what: "Egress by `ipBlock` that still reaches an address at which clouds serve instance metadata and credentials \
            once its `except` entries are taken out, and egress rules without `to`.",
@@ -89,12 +90,16 @@ impl Rule for EgressMetadataEndpoint {
         &META
     }
 
-    fn bind(&self, params: &Value, groups: &Groups) -> Result<Box<dyn Check>, String> {
+    fn bind(&self, params: &Value, groups: &Groups) -> Result<Box<dyn Check>, ParamError> {
         let params: Params = typed(params)?;
-        let cidrs = parse_all(&params.cidrs).map_err(|error| format!("cidrs: {error}"))?;
-        let allow = parse_all(&params.allow).map_err(|error| format!("allow: {error}"))?;
+        let cidrs = parse_all(&params.cidrs).map_err(|error| ParamError::at("cidrs", error))?;
+        let allow = parse_all(&params.allow).map_err(|error| ParamError::at("allow", error))?;
         Ok(Box::new(MetadataEndpoint(Reach {
-            forbidden: groups.get("metadata")?.union(&cidrs).difference(&allow),
+            forbidden: groups
+                .get("metadata")
+                .map_err(|error| ParamError::at("", error))?
+                .union(&cidrs)
+                .difference(&allow),
             called: "metadata addresses",
             foremost: Some(Ipv4Addr::new(169, 254, 169, 254).into()),
             unrestricted_peers: params.unrestricted_peers,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::reach::{Ports, Reach};
-use super::{CannotTell, Check, Context, Meta, Outcome, ParamDoc, Rule, typed};
+use super::{CannotTell, Check, Context, Meta, Needs, Outcome, ParamDoc, ParamError, Rule, typed};
 use crate::finding::Level;
 use crate::netpol::groups::{Groups, parse_all};
 
@@ -14,8 +14,9 @@ pub(super) struct EgressPrivateCidr;
 static META: Meta = Meta {
     name: "egress-private-cidr",
     kind: "NetworkPolicy",
+    guards_labels: false,
     builtin: Some(Level::Deny),
-    needs_inventory: false,
+    needs: Needs::Nothing,
     summary: "egress by ipBlock still reaches private addresses after its excepts",
     what: "Egress by `ipBlock` that still reaches forbidden addresses once its `except` entries are taken out, and \
            egress rules without `to`. The arithmetic is exact over IPv4 and IPv6: halves that add up to everything, \
@@ -98,13 +99,13 @@ impl Rule for EgressPrivateCidr {
         &META
     }
 
-    fn bind(&self, params: &Value, groups: &Groups) -> Result<Box<dyn Check>, String> {
+    fn bind(&self, params: &Value, groups: &Groups) -> Result<Box<dyn Check>, ParamError> {
         let params: Params = typed(params)?;
-        let mut forbidden = parse_all(&params.cidrs).map_err(|error| format!("cidrs: {error}"))?;
+        let mut forbidden = parse_all(&params.cidrs).map_err(|error| ParamError::at("cidrs", error))?;
         for name in &params.groups {
-            forbidden = forbidden.union(groups.get(name).map_err(|error| format!("groups: {error}"))?);
+            forbidden = forbidden.union(groups.get(name).map_err(|error| ParamError::at("groups", error))?);
         }
-        let allow = parse_all(&params.allow).map_err(|error| format!("allow: {error}"))?;
+        let allow = parse_all(&params.allow).map_err(|error| ParamError::at("allow", error))?;
         Ok(Box::new(PrivateCidr(Reach {
             forbidden: forbidden.difference(&allow),
             called: "private addresses",

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{CannotTell, Check, Context, Draft, Meta, Outcome, ParamDoc, Rule, typed};
+use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamDoc, ParamError, Rule, typed};
 use crate::finding::{Evidence, Level};
 use crate::inventory::NamespaceState;
 use crate::netpol::coverage::{Accept, default_deny};
@@ -19,8 +19,9 @@ pub(super) struct MissingDefaultDeny;
 static META: Meta = Meta {
     name: "missing-default-deny",
     kind: "NetworkPolicy",
+    guards_labels: false,
     builtin: Some(Level::Deny),
-    needs_inventory: true,
+    needs: Needs::Inventory,
     summary: "a policy with rules in a namespace that has no default deny, or a change that takes it away",
     what: "Creating a policy that has rules, or adding its first rule, while some pod the namespace has or could have \
            is isolated by no policy in a direction; and changing or deleting a policy so that a direction that was \
@@ -94,13 +95,13 @@ impl Rule for MissingDefaultDeny {
         &META
     }
 
-    fn bind(&self, params: &Value, _: &Groups) -> Result<Box<dyn Check>, String> {
+    fn bind(&self, params: &Value, _: &Groups) -> Result<Box<dyn Check>, ParamError> {
         let params: Params = typed(params)?;
         if params.directions.is_empty() {
-            return Err("directions: must name Ingress, Egress or both".to_owned());
+            return Err(ParamError::at("directions", "must name Ingress, Egress or both"));
         }
         if params.grace_period.is_negative() {
-            return Err("gracePeriod: must not be negative".to_owned());
+            return Err(ParamError::at("gracePeriod", "must not be negative"));
         }
         Ok(Box::new(params))
     }
@@ -140,9 +141,29 @@ impl Check for Params {
         let confirm = self.confirm && (!open.is_empty() || leans);
         Ok(Outcome { drafts: self.draft(cx, &open).into_iter().collect(), confirm })
     }
+
+    fn brought_under(&self, cx: &Context<'_>) -> Result<Outcome, CannotTell> {
+        if cx.around.after.terminating {
+            return Ok(Outcome::default());
+        }
+        let open = self.open_after(cx)?;
+        let drafts: Vec<Draft> = self.draft(cx, &open).into_iter().collect();
+        Ok(Outcome { confirm: self.confirm && !drafts.is_empty(), drafts })
+    }
 }
 
 impl Params {
+    /// The directions in which the namespace is open after the request, each with the labels of an open pod.
+    fn open_after(&self, cx: &Context<'_>) -> Result<Vec<(Direction, Labels)>, CannotTell> {
+        let mut open = Vec::new();
+        for direction in self.directions.iter().copied() {
+            if let State::Open(witness) = self.state(&cx.around.after, direction)? {
+                open.push((direction, witness));
+            }
+        }
+        Ok(open)
+    }
+
     /// The labels of a pod that the request is to blame for leaving open.
     fn uncovered(&self, cx: &Context<'_>, blame: Blame, direction: Direction) -> Result<Option<Labels>, CannotTell> {
         let after = self.state(&cx.around.after, direction)?;
@@ -201,23 +222,27 @@ impl Params {
             labels => format!("a pod labelled {}", labels.join(",")),
         };
         let repair = format!("`podSelector: {{}}`, `policyTypes: [{}]` and no rules", names.join(", "));
-        let (message, help) = match (&cx.subject.change, self.accept) {
-            (Change::NetworkPolicy { old, new: Some(_) }, _) if old.is_none() || self.brings_rules(cx) => (
+        let (message, help) = match &cx.subject.change {
+            Change::Namespace { .. } => (
+                format!("namespace {namespace} has no default deny for {directions}, and its labels now ask for one"),
+                format!("first apply a NetworkPolicy to {namespace} with {repair}"),
+            ),
+            Change::NetworkPolicy { old, new: Some(_) } if old.is_none() || self.brings_rules(cx) => (
                 format!("namespace {namespace} has no default deny for {directions}: {pod} is open"),
                 format!("first apply a NetworkPolicy to {namespace} with {repair}"),
             ),
-            (Change::NetworkPolicy { new: None, .. }, _) => (
+            Change::NetworkPolicy { new: None, .. } => (
                 format!("without it namespace {namespace} has no default deny for {directions}: {pod} becomes open"),
                 format!("keep it, or first apply another NetworkPolicy with {repair}"),
             ),
-            _ => (
+            Change::NetworkPolicy { .. } => (
                 format!("leaves namespace {namespace} without a default deny for {directions}: {pod} becomes open"),
                 format!("keep what it isolates, or first apply another NetworkPolicy with {repair}"),
             ),
         };
         let young = cx.around.after.created.is_some_and(|created| cx.now.duration_since(created) < self.grace_period);
         Some(Draft {
-            field: "spec".to_owned(),
+            field: if cx.namespace().is_some() { "metadata.labels" } else { "spec" }.to_owned(),
             message,
             brief: format!("namespace {namespace} has no default deny for {directions}"),
             help,

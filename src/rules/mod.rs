@@ -7,13 +7,14 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use thiserror::Error;
 
 use crate::finding::{Evidence, Level};
 use crate::inventory::{Around, Inventory};
 use crate::netpol::extent::Extent;
 use crate::netpol::groups::Groups;
 use crate::netpol::policy::NetworkPolicy;
-use crate::object::{Change, Subject};
+use crate::object::{Change, Metadata, Subject};
 
 mod allow_all;
 mod egress_metadata_endpoint;
@@ -48,10 +49,12 @@ pub struct Meta {
     pub name: &'static str,
     /// Kind of the objects it judges.
     pub kind: &'static str,
+    /// Whether it judges the labels of a Namespace and nothing else, so that the guard path runs it.
+    pub guards_labels: bool,
     /// Level in the built-in rule set; `None` for off.
     pub builtin: Option<Level>,
-    /// Whether its verdict rests on knowledge of the cluster beyond the object itself.
-    pub needs_inventory: bool,
+    /// What its verdict rests on beside the object itself.
+    pub needs: Needs,
     /// One line for lists.
     pub summary: &'static str,
     /// What it finds.
@@ -68,6 +71,17 @@ pub struct Meta {
     pub references: &'static [&'static str],
 }
 
+/// What a rule's verdict rests on beside the object itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// Knowledge of the cluster.
+    Inventory,
+    /// Who asks: such a rule has nothing to say of manifests.
+    Requester,
+}
+
 /// A rule of the catalogue.
 pub trait Rule: Sync {
     /// What it is.
@@ -76,8 +90,25 @@ pub trait Rule: Sync {
     /// Gives its parameters their types.
     ///
     /// # Errors
-    /// One line that names the parameter and what it may be.
-    fn bind(&self, params: &Value, groups: &Groups) -> Result<Box<dyn Check>, String>;
+    /// Which parameter is wrong, and what it may be.
+    fn bind(&self, params: &Value, groups: &Groups) -> Result<Box<dyn Check>, ParamError>;
+}
+
+/// A parameter that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}{message}", if param.is_empty() { String::new() } else { format!("{param}: ") })]
+pub struct ParamError {
+    /// Its path below `params`, such as `keys[0].subjects`; empty for the parameters as a whole.
+    pub param: String,
+    /// What is wrong with it, in one line.
+    pub message: String,
+}
+
+impl ParamError {
+    /// Something wrong with that parameter.
+    fn at(param: &str, message: impl fmt::Display) -> Self {
+        Self { param: param.to_owned(), message: message.to_string() }
+    }
 }
 
 /// A rule with its parameters set.
@@ -87,6 +118,15 @@ pub trait Check: Send + Sync {
     /// # Errors
     /// What it could not judge, and why.
     fn check(&self, cx: &Context<'_>) -> Result<Outcome, CannotTell>;
+
+    /// What there is to find in a namespace that an UPDATE of its labels brings under an entry of
+    /// this rule. Nothing, for most rules.
+    ///
+    /// # Errors
+    /// As for [`Check::check`].
+    fn brought_under(&self, _cx: &Context<'_>) -> Result<Outcome, CannotTell> {
+        Ok(Outcome::default())
+    }
 }
 
 /// Why a rule cannot judge, in one line.
@@ -115,6 +155,8 @@ pub struct Context<'a> {
     pub inventory: &'a Inventory,
     /// The time of the request.
     pub now: Timestamp,
+    /// Whether this is a bundle of manifests that may be applied in any order, and not a request.
+    pub bundle: bool,
 }
 
 impl<'a> Context<'a> {
@@ -124,6 +166,17 @@ impl<'a> Context<'a> {
         match &self.subject.change {
             Change::NetworkPolicy { new: Some(new), .. } => Some(&new.policy),
             _ => None,
+        }
+    }
+
+    /// The Namespace before and after; `None` for a NetworkPolicy.
+    #[must_use]
+    pub fn namespace(&self) -> Option<(Option<&'a Metadata>, Option<&'a Metadata>)> {
+        match &self.subject.change {
+            Change::Namespace { old, new } => {
+                Some((old.as_ref().map(|old| &old.metadata), new.as_ref().map(|new| &new.metadata)))
+            }
+            Change::NetworkPolicy { .. } => None,
         }
     }
 }
@@ -170,8 +223,14 @@ pub fn find(name: &str) -> Option<&'static dyn Rule> {
 }
 
 /// Reads parameters into their type; `null` is all defaults.
-fn typed<P: DeserializeOwned + Default>(params: &Value) -> Result<P, String> {
-    if params.is_null() { Ok(P::default()) } else { P::deserialize(params).map_err(|error| error.to_string()) }
+fn typed<P: DeserializeOwned + Default>(params: &Value) -> Result<P, ParamError> {
+    if params.is_null() {
+        return Ok(P::default());
+    }
+    serde_path_to_error::deserialize(params).map_err(|error| {
+        let path = error.path().to_string();
+        ParamError::at(if path == "." { "" } else { &path }, error.inner())
+    })
 }
 
 /// How many items of a list a message names.

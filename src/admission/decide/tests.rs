@@ -15,6 +15,7 @@ fn finding(level: Level, rule: &'static str, message: &str) -> Finding {
         help: "mend it".to_owned(),
         evidence: Evidence::default(),
         decided_by: "rules[0]".to_owned(),
+        exempted: None,
     }
 }
 

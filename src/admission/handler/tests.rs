@@ -3,6 +3,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::finding::{Confirm, Evidence, Finding};
+use crate::object::Change;
 use crate::object::{Operation, Requester};
 
 #[rstest]
@@ -65,6 +66,7 @@ fn finding(rule: &'static str) -> Finding {
         help: "mend it".to_owned(),
         evidence: Evidence::default(),
         decided_by: "rules[0]".to_owned(),
+        exempted: None,
     }
 }
 
@@ -79,6 +81,7 @@ fn what_rests_on_the_live_state_is_taken_back_and_the_rest_stands() {
         cannot_judge: vec![unjudged("old", "too old"), unjudged("broken", "internal error")],
         // A rule with two entries may be named twice.
         confirm: Some(Confirm { namespace: "shop".to_owned(), rules: vec!["leans", "leans", "old"] }),
+        notes: Vec::new(),
         rule_durations: Vec::new(),
     };
     unconfirmed(&mut report, &subject(), "no answer");
@@ -100,11 +103,4 @@ fn a_report_that_needs_no_confirmation_stays_as_it_is() {
     let mut after = report.clone();
     unconfirmed(&mut after, &subject(), "no answer");
     assert_eq!(after, report);
-}
-
-#[test]
-fn the_labels_path_covers_namespaces_alone() {
-    let namespace = Subject { change: Change::Namespace { old: None, new: None }, ..subject() };
-    assert!(Scope::All.covers(&subject()) && Scope::All.covers(&namespace));
-    assert!(!Scope::Labels.covers(&subject()) && Scope::Labels.covers(&namespace));
 }

@@ -48,7 +48,7 @@ items:
     assert_eq!(a.policies.keys().collect::<Vec<_>>(), ["z"]);
     assert!(inventory.namespace("b").terminating);
     let default = inventory.namespace(DEFAULT_NAMESPACE);
-    assert_eq!((default.known, default.labels[METADATA_NAME].as_str()), (false, DEFAULT_NAMESPACE));
+    assert_eq!((default.known, default.labels[METADATA_NAME].as_str()), (true, DEFAULT_NAMESPACE));
     assert_eq!(default.policies["x"].namespace, DEFAULT_NAMESPACE);
 }
 

@@ -44,9 +44,10 @@ fn names(memory: &Memory, namespace: &str) -> Vec<String> {
 #[test]
 fn starts_empty_and_without_age() {
     let memory = Memory::new();
-    assert_eq!(memory.snapshot(NOW), Inventory::default());
+    assert_eq!(memory.snapshot(NOW), Inventory::default().taken_for_whole());
     assert!(memory.live("a").is_none());
-    assert_eq!(*memory.snapshot(NOW).namespace("a"), NamespaceState::unseen("a"));
+    let unseen = NamespaceState { known: true, ..NamespaceState::unseen("a") };
+    assert_eq!(*memory.snapshot(NOW).namespace("a"), unseen);
 }
 
 #[test]
@@ -56,7 +57,7 @@ fn policies_come_and_go() {
     memory.admitted(&policy(Operation::Update, "y", Some(mk_policy("y"))));
     let snapshot = memory.snapshot(NOW);
     assert_eq!(names(&memory, "a"), ["x", "y"]);
-    assert!(!snapshot.namespace("a").known);
+    assert!(snapshot.namespace("a").known, "what is not there bears no other label than its name");
 
     memory.admitted(&policy(Operation::Update, "x", None));
     assert_eq!(names(&memory, "a"), ["x", "y"], "an update whose spec was not read leaves things as they are");
@@ -65,7 +66,7 @@ fn policies_come_and_go() {
     memory.admitted(&policy(Operation::Update, "x", Some(going)));
     assert_eq!(names(&memory, "a"), ["y"]);
     memory.admitted(&policy(Operation::Delete, "y", None));
-    assert_eq!(memory.snapshot(NOW), Inventory::default());
+    assert_eq!(memory.snapshot(NOW), Inventory::default().taken_for_whole());
     assert_eq!(snapshot.namespace("a").policies.len(), 2, "a snapshot does not change");
 }
 
