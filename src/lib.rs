@@ -1,4 +1,67 @@
 //! Portcullis: a validating admission webhook that judges what a change does to connectivity.
+//!
+//! One pure engine with several callers. A verdict takes five hops: `handler -> review -> engine::evaluate ->
+//! Check::check -> decide`. Time comes in as an argument, so every verdict can be replayed.
+//!
+//! # The rooms, from the bottom up
+//!
+//! [`netpol`]: what a NetworkPolicy means. Sets of addresses and ports, label selectors and what can be proved about
+//! them, the parser of a `spec` with closed key sets, default denies, and the extents by which two states are compared.
+//! Pure: nothing in it knows of a cluster, a request or a file.
+//!
+//! [`finding`]: what the rules say. A finding with its level, field and evidence, what could not be judged, the report
+//! over one request and its verdict.
+//!
+//! [`object`]: the object under judgement. What it was, what it becomes, who asks and how.
+//!
+//! [`manifest`]: texts as objects. YAML and JSON read as kubectl reads them, with the place of every field kept.
+//!
+//! [`config`]: the organisation's rules, as used: which rule, how heavy, where, with which parameters. Parameters stay
+//! plain values here.
+//!
+//! [`inventory`]: the cluster as values. Namespaces and their policies at one moment, with the age of that knowledge,
+//! and the request laid over them. Where it comes from is behind `Source`: a memory, manifests, or a live cluster, whose
+//! file alone knows the Kubernetes client.
+//!
+//! [`rules`]: the catalogue, one file a rule with its documentation, parameters, check and cases. A rule sees values: no
+//! clock, no file, no network.
+//!
+//! [`engine`]: gives a rule set's parameters their types and judges one request by every entry that matches: levels,
+//! merging, the ratchet, a guard around each rule. It reads the stopwatch for the metrics, and no verdict depends on it.
+//!
+//! [`admission`]: the protocol. `review` reads the request's envelope first and the object second, `decide` turns a
+//! report into an answer, and `handler` is the only one of them that knows HTTP and deadlines.
+//!
+//! [`server`]: HTTPS and the operations port. Certificates and their reload, limits of size, time and number, metrics,
+//! readiness, and a stop that leaves nobody without an answer.
+//!
+//! [`cli`]: one file a subcommand, which puts the rest together.
+//!
+//! # Who may import whom
+//!
+//! `tests/rooms.rs` reads this table and holds the code to it, its tests aside. A room uses only rooms above it. The
+//! standard library is free, but for what tells another story tomorrow: files, the environment, threads, sockets, the
+//! clock on the wall and the stopwatch. A row for a file adds to that of its room. Before a row grows, ask whether the
+//! code stands in the right room.
+//!
+//! | room | rooms it may use | crates | of the world |
+//! |---|---|---|---|
+//! | `netpol` | – | `ipnet`, `range_set_blaze`, `serde`, `serde_json`, `thiserror` | – |
+//! | `finding` | `netpol` | `ipnet`, `serde` | – |
+//! | `object` | `netpol`, `finding` | `jiff`, `serde` | – |
+//! | `manifest` | `finding`, `object` | `granit_parser`, `serde`, `serde_json`, `thiserror` | – |
+//! | `manifest::walk` | – | – | `files` |
+//! | `config` | `netpol`, `finding` | `serde`, `serde_json`, `sha2` | – |
+//! | `inventory` | `netpol`, `object`, `manifest` | `futures`, `imbl`, `jiff`, `serde`, `serde_json`, `thiserror`, `tracing` | – |
+//! | `inventory::from_cluster` | – | `arc_swap`, `hyper`, `kube`, `tokio` | `environment`, `stopwatch` |
+//! | `rules` | `netpol`, `finding`, `object`, `inventory` | `ipnet`, `jiff`, `serde`, `serde_json` | – |
+//! | `engine` | `netpol`, `finding`, `object`, `config`, `inventory`, `rules` | `jiff`, `thiserror` | `stopwatch` |
+//! | `admission` | `netpol`, `finding`, `object`, `config`, `inventory`, `rules`, `engine` | `kube`, `serde`, `serde_json`, `thiserror` | – |
+//! | `admission::handler` | – | `arc_swap`, `axum`, `jiff`, `tokio`, `tracing` | `stopwatch` |
+//! | `server` | `config`, `inventory`, `engine`, `admission` | `arc_swap`, `axum`, `bytes`, `http_body_util`, `hyper`, `hyper_util`, `jiff`, `prometheus`, `rcgen`, `rustix`, `rustls`, `rustls_pki_types`, `serde_json`, `sha2`, `thiserror`, `tokio`, `tokio_rustls`, `tokio_util`, `tower`, `tower_http`, `tracing`, `x509_parser` | `files`, `sockets`, `stopwatch` |
+//! | `server::clock` | – | – | `clock` |
+//! | `cli` | everything | everything | everything |
+//! | `main` | `cli` | – | `environment` |
 
 pub mod admission;
 pub mod cli;
