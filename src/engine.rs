@@ -15,15 +15,17 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde_json::Value;
 use thiserror::Error;
 
-use crate::config::valid::RuleSet;
-use crate::finding::{Confirm, Exempted, Finding, Report, Unjudged};
+pub use crate::config::nearest::nearest;
+use crate::config::valid::{Entry, RuleSet};
+use crate::finding::{Confirm, Exempted, Finding, ObjectRef, Report, Unjudged};
 use crate::inventory::Inventory;
 use crate::netpol::groups::{Groups, parse_all};
 use crate::netpol::ip_set::IpSet;
 use crate::object::Subject;
-use crate::rules::{CannotTell, Context, ParamError, Rule};
+use crate::rules::{CannotTell, Context, Meta, ParamError, Rule};
 
 mod entry;
 
@@ -77,14 +79,21 @@ pub fn bind(rule_set: RuleSet, rules: &[&'static dyn Rule]) -> Result<Bound, Vec
     let mut errors = Vec::new();
     let groups = groups(&rule_set, &mut errors);
     let mut entries = Vec::new();
-    for (i, entry) in rule_set.rules.iter().enumerate() {
-        let place = format!("rules[{i}]");
+    for entry in &rule_set.rules {
+        let place = &entry.place;
         let Some(rule) = rules.iter().find(|rule| rule.meta().name == entry.rule) else {
             errors.push(unknown_rule(format!("{place}.rule"), &entry.rule, rules));
             continue;
         };
-        match rule.bind(&entry.params, &groups) {
-            Ok(check) => entries.push(BoundEntry { meta: rule.meta(), check, entry: entry.clone(), place }),
+        let known = known_params(entry, rule.meta(), &mut errors);
+        match rule.bind(&known, &groups) {
+            // What is off is still held to its parameters, so that turning it on holds no surprise.
+            Ok(check) => entries.extend(entry.level.map(|level| BoundEntry {
+                meta: rule.meta(),
+                check,
+                level,
+                entry: entry.clone(),
+            })),
             Err(ParamError { param, message }) => {
                 let dot = if param.is_empty() || param.starts_with('[') { "" } else { "." };
                 errors.push(BindError { field: format!("{place}.params{dot}{param}"), message });
@@ -99,6 +108,28 @@ pub fn bind(rule_set: RuleSet, rules: &[&'static dyn Rule]) -> Result<Bound, Vec
         }
     }
     if errors.is_empty() { Ok(Bound { hash: rule_set.hash(), rule_set, entries }) } else { Err(errors) }
+}
+
+/// The parameters that the rule has; those it does not have are mistakes of their own.
+fn known_params(entry: &Entry, meta: &Meta, errors: &mut Vec<BindError>) -> Value {
+    let mut params = entry.params.clone();
+    if let Value::Object(map) = &mut params {
+        let names = || meta.params.iter().map(|param| param.name);
+        map.retain(|key, _| {
+            let known = names().any(|name| name == key);
+            if !known {
+                let perhaps = match nearest(key, names()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None if meta.params.is_empty() => "it has none".to_owned(),
+                    None => format!("it has {}", names().collect::<Vec<_>>().join(", ")),
+                };
+                let field = format!("{}.params.{key}", entry.place);
+                errors.push(BindError { field, message: format!("{} has no parameter `{key}`; {perhaps}", meta.name) });
+            }
+            known
+        });
+    }
+    params
 }
 
 /// The built-in address groups and those of the rule set.
@@ -121,18 +152,22 @@ fn groups(rule_set: &RuleSet, errors: &mut Vec<BindError>) -> Groups {
 fn unknown_rule(field: String, name: &str, rules: &[&'static dyn Rule]) -> BindError {
     let nearest = nearest(name, rules.iter().map(|rule| rule.meta().name));
     let perhaps =
-        nearest.map_or_else(|| "`portcullis rules` lists them".to_owned(), |near| format!("perhaps `{near}`?"));
+        nearest.map_or_else(|| "`portcullis rules` lists them".to_owned(), |near| format!("did you mean `{near}`?"));
     BindError { field, message: format!("there is no rule `{name}`; {perhaps}") }
 }
 
-/// The name that was probably meant.
-#[must_use]
-pub fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    /// Below this, names have little in common.
-    const ALIKE: f64 = 0.75;
-    let typed = typed.to_lowercase();
-    let scored = names.into_iter().map(|name| (strsim::jaro_winkler(&typed, &name.to_lowercase()), name));
-    scored.filter(|(score, _)| *score >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+impl Bound {
+    /// Whether any entry could have something to say of an object that cannot be read: where none
+    /// could, that is nobody's concern.
+    #[must_use]
+    pub fn concerns(&self, object: &ObjectRef, operation: &str, origin: Origin) -> bool {
+        let namespace = object.namespace.as_deref().unwrap_or(&object.name);
+        self.entries.iter().any(|entry| {
+            entry.meta.kind == object.kind
+                && (origin != Origin::Labels || entry.meta.guards_labels)
+                && entry.entry.matcher.matches(namespace, &object.name, operation)
+        })
+    }
 }
 
 /// Judges one subject: every matching entry, all findings, most severe first.
@@ -195,7 +230,7 @@ fn take(
                 let namespace = &subject.namespace;
                 unjudged(format!(
                     "the labels of namespace {namespace} are not known; {} may be meant for it: {}: {}",
-                    entry.place, finding.field, finding.message
+                    entry.entry.place, finding.field, finding.message
                 ));
             }
             confirm

@@ -1,5 +1,6 @@
 //! The object under judgement: what it was, what it becomes, who asks and how.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -103,6 +104,9 @@ pub struct Metadata {
     /// Labels.
     #[serde(default, deserialize_with = "null_is_default")]
     pub labels: Labels,
+    /// Annotations. Up to 256 KiB of them: inventories keep none.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub annotations: BTreeMap<String, String>,
     /// When the API server stored it first.
     pub creation_timestamp: Option<Timestamp>,
     /// Set once it is on its way out.
@@ -169,17 +173,18 @@ pub struct Subject {
     pub namespace: String,
 }
 
+/// A NetworkPolicy as findings name it.
+#[must_use]
+pub fn policy_ref(namespace: String, name: String) -> ObjectRef {
+    ObjectRef { api_version: "networking.k8s.io/v1", kind: "NetworkPolicy", namespace: Some(namespace), name }
+}
+
 impl Subject {
     /// The object as findings name it.
     #[must_use]
     pub fn object_ref(&self) -> ObjectRef {
         match &self.change {
-            Change::NetworkPolicy { .. } => ObjectRef {
-                api_version: "networking.k8s.io/v1",
-                kind: "NetworkPolicy",
-                namespace: Some(self.namespace.clone()),
-                name: self.name.clone(),
-            },
+            Change::NetworkPolicy { .. } => policy_ref(self.namespace.clone(), self.name.clone()),
             Change::Namespace { .. } => {
                 ObjectRef { api_version: "v1", kind: "Namespace", namespace: None, name: self.name.clone() }
             }

@@ -21,7 +21,7 @@ use portcullis::inventory::{Inventory, NamespaceState, Source};
 use portcullis::netpol::groups::Groups;
 use portcullis::netpol::policy::NetworkPolicy;
 use portcullis::object::Subject;
-use portcullis::rules::{CannotTell, Check, Context, Meta, Outcome, RULES, Rule};
+use portcullis::rules::{CannotTell, Check, Context, Meta, Needs, Outcome, ParamError, RULES, Rule};
 use portcullis::server::{Limits, Metrics, Ops, app, ops_router};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -401,10 +401,12 @@ static PANICS: Meta = Meta {
     name: "panics",
     kind: "NetworkPolicy",
     builtin: Some(Level::Deny),
-    needs_inventory: false,
+    guards_labels: false,
+    needs: Needs::Nothing,
     summary: "",
     what: "",
     why: "",
+    example_params: "",
     rejected: "",
     accepted: "",
     params: &[],
@@ -416,7 +418,7 @@ impl Rule for Panics {
         &PANICS
     }
 
-    fn bind(&self, _: &Value, _: &Groups) -> Result<Box<dyn Check>, String> {
+    fn bind(&self, _: &Value, _: &Groups) -> Result<Box<dyn Check>, ParamError> {
         Ok(Box::new(Self))
     }
 }
@@ -543,6 +545,35 @@ async fn the_guards_path_is_about_the_labels_of_namespaces_alone() {
         let answer = webhook.review_at("/validate/labels?timeout=5s", &review.to_string()).await;
         assert_eq!(answer["response"]["allowed"], json!(true));
     }
+}
+
+/// What no rule could have a word about is nobody's concern, readable or not; its name is told where it is known.
+#[tokio::test]
+async fn what_cannot_be_read_is_denied_only_where_a_rule_applies() {
+    let webhook = Webhook::in_memory();
+    let mut review = create(&unknown_field());
+    let response = webhook.response(&review).await;
+    assert_eq!(response["allowed"], json!(false));
+    assert_eq!(response["status"]["details"]["kind"], json!("NetworkPolicy"));
+    assert!(!response["status"]["details"]["name"].as_str().expect("a name").is_empty());
+    let guarded = webhook.review_at("/validate/labels", &review.to_string()).await;
+    assert_eq!(guarded["response"]["allowed"], json!(true), "policies are not the guard path's business");
+    review["request"]["object"]["metadata"]["namespace"] = json!("kube-system");
+    assert!(webhook.allows(&review).await, "the built-in rules leave kube-system alone");
+}
+
+#[tokio::test]
+async fn the_guards_path_teaches_nothing_of_policies() {
+    let webhook = Webhook::in_memory();
+    webhook.review_at("/validate/labels", &create(&default_deny()).to_string()).await;
+    assert!(!webhook.allows(&create(&allow_web())).await);
+}
+
+#[tokio::test]
+async fn a_deadline_given_twice_is_no_reason_to_fail() {
+    let review = create(&default_deny()).to_string();
+    let answer = Webhook::in_memory().review_at("/validate?timeout=1s&timeout=2s", &review).await;
+    assert_eq!(answer["response"]["allowed"], json!(true));
 }
 
 // ---- Metrics ---------------------------------------------------------------------------------------------------------
@@ -797,7 +828,8 @@ async fn the_operations_port_tells_of_the_webhook_beside_it() {
     let (status, content_type, config) = operations(&ops, "/config").await;
     assert_eq!((status, content_type.as_str()), (200, "application/json"));
     assert_eq!(serde_json::from_str::<Value>(&config).expect("JSON"), view);
-    assert_eq!(view["ruleSet"]["rules"].as_array().map(Vec::len), Some(RULES.len()));
+    let built_in = RULES.iter().filter(|rule| rule.meta().builtin.is_some()).count();
+    assert_eq!(view["ruleSet"]["rules"].as_array().map(Vec::len), Some(built_in));
     let ops = ops.check("inventory", Arc::new(|| Err("no list yet".to_owned())));
     let (status, _, lines) = operations(&ops, "/readyz").await;
     assert!(status == 503 && lines.contains("[-]inventory not ready: no list yet\n"), "{lines}");

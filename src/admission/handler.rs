@@ -6,20 +6,19 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
 use tracing::info;
 
 use super::decide::{Circumstances, Decision, decide, rules};
-use super::review::{EnvelopeError, Request, Task, envelope};
+use super::review::{Request, Task, envelope, shortened};
 use crate::engine::{Bound, Origin, evaluate};
 use crate::finding::{Level, ObjectRef, Report, Unjudged};
-use crate::inventory::Source;
-use crate::object::Subject;
+use crate::inventory::{NamespaceState, Source};
+use crate::object::{Change, Subject};
 
 /// Kept back from the API server's deadline for the way there and back.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -80,11 +79,6 @@ pub fn routes(reviewer: Arc<Reviewer>) -> Router {
         .with_state(reviewer)
 }
 
-#[derive(Deserialize)]
-struct Parameters {
-    timeout: Option<String>,
-}
-
 /// Calls `ended` even where the caller goes away half-way.
 struct InFlight<'a>(&'a dyn Observer);
 
@@ -97,7 +91,7 @@ impl Drop for InFlight<'_> {
 async fn review(
     origin: Origin,
     State(reviewer): State<Arc<Reviewer>>,
-    Query(parameters): Query<Parameters>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -105,9 +99,11 @@ async fn review(
     reviewer.observer.begun();
     let _in_flight = InFlight(&*reviewer.observer);
     if !is_json(&headers) {
-        return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json");
+        let reason = "the content type must be application/json";
+        reviewer.refused(reason, started);
+        return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason);
     }
-    let deadline = started + budget(parameters.timeout.as_deref());
+    let deadline = started + budget(query.as_deref());
     match envelope(&body) {
         Ok(request) => match reviewer.answer(origin, &request, started, deadline).await {
             Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
@@ -116,8 +112,9 @@ async fn review(
             }
         },
         Err(error) => {
-            reviewer.refused(&error, started);
-            refusal(StatusCode::BAD_REQUEST, &error.to_string())
+            let reason = error.to_string();
+            reviewer.refused(&reason, started);
+            refusal(StatusCode::BAD_REQUEST, &reason)
         }
     }
 }
@@ -132,9 +129,10 @@ fn refusal(status: StatusCode, reason: &str) -> Response {
 }
 
 /// How long an answer may take, from the API server's `?timeout=`, which is a Go duration.
-fn budget(timeout: Option<&str>) -> Duration {
-    let told =
-        timeout.and_then(|text| text.parse::<SignedDuration>().ok()).and_then(|told| Duration::try_from(told).ok());
+fn budget(query: Option<&str>) -> Duration {
+    let parameters = query.unwrap_or_default().split('&').filter_map(|parameter| parameter.split_once('='));
+    let text = parameters.into_iter().find(|(name, _)| *name == "timeout").map(|(_, value)| value);
+    let told = text.and_then(|text| text.parse::<SignedDuration>().ok()).and_then(|told| Duration::try_from(told).ok());
     told.map_or(UNTOLD, |told| told.saturating_sub(MARGIN).max(SHORTEST))
 }
 
@@ -159,9 +157,19 @@ impl Reviewer {
         let (subject, judged) = match &task {
             Task::Judge(subject) => (Some(subject), self.judge(subject, &bound, origin, now, deadline).await),
             Task::Admit(subject) => (subject.as_ref(), self.unread(Report::default(), now)),
-            Task::CannotJudge(reason) => (None, self.unread(Report::unjudged(None, None, reason), now)),
+            Task::CannotJudge { object: Some(object), .. }
+                if !bound.concerns(object, request.operation_label(), origin) =>
+            {
+                (None, self.unread(Report::default(), now))
+            }
+            Task::CannotJudge { object, reason } => {
+                (None, self.unread(Report::unjudged(None, object.clone(), reason), now))
+            }
         };
-        let object = subject.map(Subject::object_ref);
+        let object = match &task {
+            Task::CannotJudge { object, .. } => object.clone(),
+            Task::Judge(_) | Task::Admit(_) => subject.map(Subject::object_ref),
+        };
         let about = Circumstances {
             uid: &request.uid,
             object: object.as_ref(),
@@ -170,7 +178,9 @@ impl Reviewer {
         };
         let (review, decision) = decide(&judged.report, &bound.rule_set, about);
         let allowed = review.response.as_ref().is_some_and(|response| response.allowed);
-        if let Some(subject) = subject.filter(|_| allowed && !dry_run) {
+        // The guard path has not looked at policies, so it has nothing to tell of them.
+        let seen = |subject: &&Subject| origin == Origin::Request || matches!(subject.change, Change::Namespace { .. });
+        if let Some(subject) = subject.filter(seen).filter(|_| allowed && !dry_run) {
             self.source.admitted(subject);
         }
         let json = serde_json::to_vec(&review)?;
@@ -210,12 +220,13 @@ impl Reviewer {
             }
         };
         let mut inventory = inventory.aged(Duration::ZERO);
-        inventory.insert(Arc::new(state));
+        // Known for certain now, even where it is known to be gone.
+        inventory.insert(Arc::new(NamespaceState { known: true, ..state }));
         Judged { report: evaluate(subject, &inventory, bound, now, origin), inventory_age: inventory.age() }
     }
 
-    fn refused(&self, error: &EnvelopeError, started: Instant) {
-        info!(verdict = "error", error = %error, duration_ms = millis(started.elapsed()), "not a review");
+    fn refused(&self, reason: &str, started: Instant) {
+        info!(verdict = "error", reason, duration_ms = millis(started.elapsed()), "not a review");
         self.observer.reviewed(&Reviewed {
             kind: "other",
             operation: "other",
@@ -244,13 +255,13 @@ impl Reviewer {
         info!(
             uid = request.uid,
             kind = request.kind_label(),
-            object = named.unwrap_or_default(),
+            object = shortened(&named.unwrap_or_default()),
             operation = request.operation_label(),
-            requester = request.user_info.username,
+            requester = shortened(&request.user_info.username),
             dry_run = request.dry_run.unwrap_or(false),
             verdict = decision.as_str(),
             rules = rules(report).join(","),
-            cannot_judge = reasons.join("; "),
+            cannot_judge = shortened(&reasons.join("; ")),
             duration_ms = millis(duration),
             "reviewed"
         );

@@ -11,8 +11,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::finding::ObjectRef;
 use crate::netpol::policy::{NetworkPolicy, SpecProblem};
-use crate::object::{Change, Metadata, NamespaceObject, Operation, PolicyObject, Requester, Subject};
+use crate::object::{Change, Metadata, NamespaceObject, Operation, PolicyObject, Requester, Subject, policy_ref};
 
 /// The only version of the protocol that is spoken.
 pub const API_VERSION: &str = "admission.k8s.io/v1";
@@ -41,13 +42,12 @@ pub enum EnvelopeError {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Review<'a> {
+struct Review<R> {
     #[serde(default)]
     api_version: String,
     #[serde(default)]
     kind: String,
-    #[serde(borrow)]
-    request: Option<&'a RawValue>,
+    request: Option<R>,
 }
 
 #[derive(Deserialize)]
@@ -75,7 +75,6 @@ pub struct GroupVersionKind {
 #[serde(rename_all = "camelCase", default)]
 pub struct Request<'a> {
     /// Its uid, which the answer repeats.
-    #[serde(skip)]
     pub uid: String,
     /// Kind of the object.
     pub kind: GroupVersionKind,
@@ -103,7 +102,17 @@ pub struct Request<'a> {
 /// # Errors
 /// Where there is no uid to answer to.
 pub fn envelope(body: &[u8]) -> Result<Request<'_>, EnvelopeError> {
-    let review: Review<'_> = serde_json::from_slice(body).map_err(|error| EnvelopeError::Json(error.to_string()))?;
+    // One pass where nothing is wrong. Otherwise step by step, to tell what is, and to find the uid all the same.
+    if let Ok(Review { api_version, kind, request: Some(request) }) =
+        serde_json::from_slice::<Review<Request<'_>>>(body)
+        && kind == "AdmissionReview"
+        && api_version == API_VERSION
+        && is_uid(&request.uid)
+    {
+        return Ok(request);
+    }
+    let review: Review<&RawValue> =
+        serde_json::from_slice(body).map_err(|error| EnvelopeError::Json(shortened(&error.to_string())))?;
     if review.kind != "AdmissionReview" {
         return Err(EnvelopeError::Kind(shortened(&review.kind)));
     }
@@ -112,12 +121,16 @@ pub fn envelope(body: &[u8]) -> Result<Request<'_>, EnvelopeError> {
     }
     let raw = review.request.ok_or(EnvelopeError::NoRequest)?.get();
     let uid = match serde_json::from_str::<Uid>(raw) {
-        Ok(Uid { uid }) if !uid.is_empty() && uid.len() <= MAX_UID => uid,
+        Ok(Uid { uid }) if is_uid(&uid) => uid,
         _ => return Err(EnvelopeError::NoUid),
     };
     let request = match serde_json::from_str::<Request<'_>>(raw) {
         Ok(request) => Request { uid, ..request },
-        Err(error) => Request { uid, defect: Some(format!("the request is malformed: {error}")), ..Request::default() },
+        Err(error) => Request {
+            uid,
+            defect: Some(format!("the request is malformed: {}", shortened(&error.to_string()))),
+            ..Request::default()
+        },
     };
     Ok(request)
 }
@@ -125,8 +138,15 @@ pub fn envelope(body: &[u8]) -> Result<Request<'_>, EnvelopeError> {
 /// A uid is a UUID of 36 characters; whatever is much longer is none.
 const MAX_UID: usize = 256;
 
-fn shortened(text: &str) -> String {
-    text.chars().take(64).flat_map(char::escape_debug).collect()
+fn is_uid(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_UID
+}
+
+/// The beginning of a foreign text: an error of serde repeats what it could not read, however long.
+pub(super) fn shortened(text: &str) -> String {
+    const SHOWN: usize = 160;
+    let start: String = text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if start.len() < text.len() { start + "…" } else { start }
 }
 
 /// What there is to do about a request.
@@ -137,7 +157,17 @@ pub enum Task {
     /// To admit it without looking further, and to learn of it where it could be read.
     Admit(Option<Subject>),
     /// To say that it cannot be judged, and why.
-    CannotJudge(String),
+    CannotJudge {
+        /// The object, as far as its metadata could be read.
+        object: Option<ObjectRef>,
+        /// Why, in one line.
+        reason: String,
+    },
+}
+
+/// Something of which not even the name is known.
+fn cannot_judge(reason: impl Into<String>) -> Task {
+    Task::CannotJudge { object: None, reason: reason.into() }
 }
 
 /// An object with its spec unread.
@@ -170,26 +200,28 @@ impl Request<'_> {
     #[must_use]
     pub fn task(&self) -> Task {
         if let Some(defect) = &self.defect {
-            return Task::CannotJudge(defect.clone());
+            return cannot_judge(defect.clone());
         }
         if self.kind_label() == "other" {
             return Task::Admit(None);
         }
         if self.kind.version != "v1" {
-            return Task::CannotJudge(format!(
+            return cannot_judge(format!(
                 "{} of version {} is not known here, only v1: set matchPolicy: Equivalent",
                 self.kind_label(),
                 shortened(&self.kind.version)
             ));
         }
         let Some(operation) = Operation::parse(&self.operation) else {
-            return Task::CannotJudge(format!("the operation {} is not known here", shortened(&self.operation)));
+            return cannot_judge(format!("the operation {} is not known here", shortened(&self.operation)));
         };
         let wanted = if operation == Operation::Delete { None } else { self.object };
         let new = match (wanted.map(object).transpose(), operation) {
-            (Err(error), _) => return Task::CannotJudge(format!("the object cannot be read: {error}")),
+            (Err(error), _) => {
+                return cannot_judge(format!("the object cannot be read: {}", shortened(&error.to_string())));
+            }
             (Ok(None), Operation::Create | Operation::Update) => {
-                return Task::CannotJudge("the request carries no object".to_owned());
+                return cannot_judge("the request carries no object");
             }
             (Ok(new), _) => new,
         };
@@ -226,7 +258,10 @@ impl Request<'_> {
         }
         match policy(new) {
             Ok(policy) => Task::Judge(subject(old_policy, Some(policy))),
-            Err(reason) => Task::CannotJudge(reason),
+            Err(reason) => Task::CannotJudge {
+                object: Some(policy_ref(new.metadata.namespace.clone().unwrap_or_default(), new.metadata.name.clone())),
+                reason,
+            },
         }
     }
 
@@ -234,8 +269,10 @@ impl Request<'_> {
         let metadata = |object: Option<Object<'_>>| object.map(|object| NamespaceObject { metadata: object.metadata });
         let (old, new) = (metadata(old), metadata(new));
         let name = new.as_ref().or(old.as_ref()).map(|object| object.metadata.name.clone()).unwrap_or_default();
-        let leaving = new.as_ref().is_some_and(|new| new.metadata.deletion_timestamp.is_some());
-        let same = matches!((&old, &new), (Some(old), Some(new)) if old.metadata.labels == new.metadata.labels);
+        // One on its way out is no exception: its pods may run on for as long as they are given, and a
+        // label can open a firewall to them. To get out it needs no other labels.
+        let same = matches!((&old, &new), (Some(NamespaceObject { metadata: old }), Some(NamespaceObject { metadata: new }))
+            if old.labels == new.labels && old.annotations == new.annotations);
         let subject = Subject {
             operation,
             requester: self.user_info.clone(),
@@ -243,7 +280,7 @@ impl Request<'_> {
             name,
             change: Change::Namespace { old, new },
         };
-        if leaving || same { Task::Admit(Some(subject)) } else { Task::Judge(subject) }
+        if same { Task::Admit(Some(subject)) } else { Task::Judge(subject) }
     }
 }
 
@@ -272,7 +309,7 @@ fn value(raw: &RawValue) -> Result<Value, String> {
     serde_json::from_str(raw.get()).map_err(|error| {
         // serde_json stops at 128 levels; no NetworkPolicy has ten.
         let what = if error.to_string().contains("recursion") { "is nested too deeply" } else { "is not valid JSON" };
-        format!("the spec {what}: {error}")
+        format!("the spec {what}: {}", shortened(&error.to_string()))
     })
 }
 

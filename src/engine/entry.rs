@@ -20,9 +20,9 @@ const AS_BEFORE: &str = " (as before this update)";
 pub(super) struct BoundEntry {
     pub(super) meta: &'static Meta,
     pub(super) check: Box<dyn Check>,
+    /// The entry's level; an entry that is off is never bound.
+    pub(super) level: Level,
     pub(super) entry: Entry,
-    /// `rules[3]`, for findings to point at.
-    pub(super) place: String,
 }
 
 /// Whether an entry is meant for a subject.
@@ -53,7 +53,7 @@ impl BoundEntry {
     pub(super) fn applies(&self, cx: &Context<'_>, origin: Origin) -> Applies {
         let wanted = match origin {
             Origin::Request => true,
-            Origin::Labels => self.meta.guards_labels,
+            Origin::Labels => self.meta.guards_labels && relabels(cx),
             Origin::Bundle => self.meta.needs != Needs::Requester,
         };
         if !wanted || self.meta.kind != cx.subject.object_ref().kind || !self.names(cx) {
@@ -156,7 +156,7 @@ impl BoundEntry {
         rule: &'static str,
     ) -> Finding {
         let Draft { field, mut message, mut brief, help, evidence, at_most, extents } = draft;
-        let mut level = self.entry.level.min(at_most).min(rule_set.max_level);
+        let mut level = self.level.min(at_most).min(rule_set.max_level);
         // The ratchet: a request answers only for what it makes worse. What cannot be told in bounded
         // time counts as worse; the object can still be left unchanged, repaired or deleted.
         if !extents.is_empty() && !before.is_empty() && contained(&extents, before) == Some(true) {
@@ -169,14 +169,24 @@ impl BoundEntry {
             level,
             object: cx.subject.object_ref(),
             field,
-            message,
-            brief,
-            help,
+            message: one_line(message),
+            brief: one_line(brief),
+            help: one_line(help),
             evidence,
-            decided_by: self.place.clone(),
+            decided_by: self.entry.place.clone(),
             exempted: None,
         }
     }
+}
+
+/// Whether a Namespace's labels are not what they were: annotations are not the guard path's concern.
+fn relabels(cx: &Context<'_>) -> bool {
+    !matches!(cx.namespace(), Some((Some(old), Some(new))) if old.labels == new.labels)
+}
+
+/// Names come from whoever wrote the object, and only an API server has checked them.
+fn one_line(text: String) -> String {
+    if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
 }
 
 /// Runs a rule; a panic in it is something it cannot judge, and nobody else's concern.

@@ -5,22 +5,27 @@ use super::*;
 use crate::config::valid::Entry;
 use crate::finding::Level;
 use crate::finding::Verdict;
-use crate::rules::tests::{change, create, inventory};
+use crate::object::Metadata;
+use crate::rules::tests::{change, create, inventory, namespace_from_to};
 use crate::rules::{self, Needs, RULES};
 use crate::rules::{Check, Meta, Outcome};
+
+mod relabelled;
+mod selection;
 
 fn bound() -> Bound {
     builtin(RULES).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
 fn with(entries: &Value) -> Result<Bound, Vec<BindError>> {
-    let entry = |entry: &Value| Entry {
+    let entry = |(i, entry): (usize, &Value)| Entry {
         rule: entry["rule"].as_str().expect("a rule").to_owned(),
+        place: format!("rules[{i}]"),
         level: serde_json::from_value(entry["level"].clone()).expect("a level"),
         matcher: crate::config::valid::Matcher::default(),
         params: entry["params"].clone(),
     };
-    let rules = entries.as_array().expect("a list").iter().map(entry).collect();
+    let rules = entries.as_array().expect("a list").iter().enumerate().map(entry).collect();
     bind(RuleSet { rules, ..RuleSet::builtin([]) }, RULES)
 }
 
@@ -160,6 +165,7 @@ static PANICS: Meta = Meta {
     summary: "",
     what: "",
     why: "",
+    example_params: "",
     rejected: "",
     accepted: "",
     params: &[],
@@ -193,16 +199,32 @@ fn a_rule_that_panics_cannot_judge_and_the_others_do() {
     assert_eq!(bad.verdict(), Verdict::Deny, "what another rule found stands");
 }
 
+/// The subject of an example, and the inventory that holds the rest of it. What says `# deleted` is.
+fn example(meta: &Meta, text: &str) -> (Inventory, Subject) {
+    let reading = crate::manifest::parse(meta.name, text);
+    let of_kind = |kind: &str| reading.documents.iter().find(|document| document.value["kind"] == kind);
+    let judged = &of_kind(meta.kind).unwrap_or_else(|| panic!("{}: no {}", meta.name, meta.kind)).value;
+    if meta.kind == "NetworkPolicy" {
+        return (Inventory::default(), create(&judged["spec"]));
+    }
+    let metadata: Metadata = serde_json::from_value(judged["metadata"].clone()).expect("metadata");
+    let (old, new) = if text.starts_with("# deleted\n") { (Some(metadata), None) } else { (None, Some(metadata)) };
+    let policies = of_kind("NetworkPolicy").map(|document| ("beside", document.value["spec"].clone()));
+    (inventory(policies.as_slice()), namespace_from_to(old, new, "dev"))
+}
+
 /// The examples of the documentation are what they claim to be.
 #[test]
 fn examples_are_rejected_and_accepted() {
     for meta in RULES.iter().map(|rule| rule.meta()) {
-        let finds = |example: &str| {
-            let reading = crate::manifest::parse(meta.name, example);
-            let [document] = &reading.documents[..] else { panic!("{}: one document", meta.name) };
-            let spec = &document.value["spec"];
-            let report = report(&Inventory::default(), &bound(), &create(spec));
-            report.findings.iter().any(|finding| finding.rule == meta.name)
+        let params = crate::manifest::parse(meta.name, meta.example_params);
+        assert!(params.problems.is_empty(), "{:?}", params.problems);
+        let params = params.documents.first().map(|document| document.value.clone()).unwrap_or_default();
+        let bound = with(&json!([{"rule": meta.name, "level": "deny", "params": params}]))
+            .unwrap_or_else(|errors| panic!("{errors:?}"));
+        let finds = |text: &str| {
+            let (inventory, subject) = example(meta, text);
+            report(&inventory, &bound, &subject).findings.iter().any(|finding| finding.rule == meta.name)
         };
         assert!(finds(meta.rejected), "{}: the rejected example is not found", meta.name);
         assert!(!finds(meta.accepted), "{}: the accepted example is found", meta.name);

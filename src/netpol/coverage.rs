@@ -24,12 +24,13 @@ pub fn default_deny<'a>(
     direction: Direction,
     accept: Accept,
 ) -> Cover {
-    let isolating: Vec<&NetworkPolicy> = policies.filter(|policy| policy.spec.isolates(direction)).collect();
-    let strict = isolating
-        .iter()
-        .any(|policy| policy.spec.pod_selector.selects_everything() && policy.spec.rules(direction).is_empty());
-    if strict {
-        return Cover::Covered;
+    let mut isolating: Vec<&NetworkPolicy> = Vec::new();
+    for policy in policies.filter(|policy| policy.spec.isolates(direction)) {
+        // The usual way, and the end of the search: a bundle asks once a policy.
+        if policy.spec.pod_selector.selects_everything() && policy.spec.rules(direction).is_empty() {
+            return Cover::Covered;
+        }
+        isolating.push(policy);
     }
     let selectors: Vec<&Selector> = isolating
         .into_iter()

@@ -198,6 +198,19 @@ impl IpSet {
         !self.v4.is_disjoint(&other.v4) || !self.v6.is_disjoint(&other.v6)
     }
 
+    /// Whether an address of the block is in the set: [`Self::intersects`] without a set made of the block.
+    #[must_use]
+    pub fn touches(&self, net: IpNet) -> bool {
+        match unmap(net) {
+            IpNet::V4(net) => {
+                self.v4.ranges().any(|range| *range.start() <= net.broadcast() && net.network() <= *range.end())
+            }
+            IpNet::V6(net) => {
+                self.v6.ranges().any(|range| *range.start() <= net.broadcast() && net.network() <= *range.end())
+            }
+        }
+    }
+
     /// Whether the set has no address.
     #[must_use]
     pub fn is_empty(&self) -> bool {

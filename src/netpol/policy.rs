@@ -14,6 +14,8 @@ use ipnet::IpNet;
 
 mod parse;
 
+pub use parse::{is_label_key, label_selector};
+
 /// A direction of traffic, seen from the selected pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Direction {

@@ -36,14 +36,23 @@ pub(super) fn quoted(text: &str) -> String {
     format!("\"{short}\"")
 }
 
+/// A foreign key as part of a field path: as [`quoted`], without the quotation marks.
+pub(super) struct KeyShown<'a>(pub(super) &'a str);
+
+impl fmt::Display for KeyShown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(quoted(self.0).trim_matches('"'))
+    }
+}
+
 /// Collects the problems of one spec.
 #[derive(Default)]
 pub(super) struct Problems(Vec<SpecProblem>);
 
 impl Problems {
     /// Something that the API server refuses.
-    pub(super) fn invalid(&mut self, field: &str, message: impl Into<String>) {
-        self.push(SpecProblem { field: field.to_owned(), message: message.into(), unknown: false });
+    pub(super) fn invalid(&mut self, field: fmt::Arguments<'_>, message: impl Into<String>) {
+        self.push(SpecProblem { field: field.to_string(), message: message.into(), unknown: false });
     }
 
     fn push(&mut self, problem: SpecProblem) {
@@ -58,13 +67,13 @@ impl Problems {
     }
 
     /// The value as an object with no other keys than these. `null` is an empty object, as Go reads it.
-    pub(super) fn object<'a>(&mut self, field: &str, value: &'a Value, keys: &[&str]) -> Fields<'a> {
+    pub(super) fn object<'a>(&mut self, field: fmt::Arguments<'_>, value: &'a Value, keys: &[&str]) -> Fields<'a> {
         match value {
             Value::Null => Fields(None),
             Value::Object(map) => {
                 for key in map.keys().filter(|key| !keys.contains(&key.as_str())) {
                     self.push(SpecProblem {
-                        field: format!("{field}.{}", quoted(key).trim_matches('"')),
+                        field: format!("{field}.{}", KeyShown(key)),
                         message: "unknown field: what it means to the cluster is not known to this version".to_owned(),
                         unknown: true,
                     });
@@ -79,7 +88,7 @@ impl Problems {
     }
 
     /// The value as a list; absent and `null` are the empty one.
-    pub(super) fn list<'a>(&mut self, field: &str, value: Option<&'a Value>) -> &'a [Value] {
+    pub(super) fn list<'a>(&mut self, field: fmt::Arguments<'_>, value: Option<&'a Value>) -> &'a [Value] {
         match value {
             None | Some(Value::Null) => &[],
             Some(Value::Array(items)) => items,
@@ -91,7 +100,7 @@ impl Problems {
     }
 
     /// The value as a string; absent and `null` are `None`.
-    pub(super) fn string<'a>(&mut self, field: &str, value: Option<&'a Value>) -> Option<&'a str> {
+    pub(super) fn string<'a>(&mut self, field: fmt::Arguments<'_>, value: Option<&'a Value>) -> Option<&'a str> {
         match value {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(text),
@@ -102,7 +111,7 @@ impl Problems {
         }
     }
 
-    pub(super) fn wrong_type(&mut self, field: &str, wanted: &str, found: &Value) {
+    pub(super) fn wrong_type(&mut self, field: fmt::Arguments<'_>, wanted: &str, found: &Value) {
         let found = match found {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",

@@ -32,6 +32,7 @@ static META: Meta = Meta {
     why: "A pod that no policy selects may talk to everything. Allowing some traffic without denying the rest \
           restricts nothing elsewhere, and deleting the last isolating policy turns a pod from most to least \
           restricted.",
+    example_params: "",
     rejected: "apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: from-frontend, namespace: shop}
@@ -240,7 +241,9 @@ impl Params {
                 format!("keep what it isolates, or first apply another NetworkPolicy with {repair}"),
             ),
         };
-        let young = cx.around.after.created.is_some_and(|created| cx.now.duration_since(created) < self.grace_period);
+        // A clock that is behind the API server's makes nothing younger than new.
+        let age = |created| cx.now.duration_since(created).max(SignedDuration::ZERO);
+        let young = cx.around.after.created.is_some_and(|created| age(created) < self.grace_period);
         Some(Draft {
             field: if cx.namespace().is_some() { "metadata.labels" } else { "spec" }.to_owned(),
             message,

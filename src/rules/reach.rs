@@ -9,7 +9,7 @@ use super::{Context, Draft, SHOWN, some_of};
 use crate::finding::{Evidence, Level};
 use crate::netpol::extent::Extent;
 use crate::netpol::ip_set::IpSet;
-use crate::netpol::policy::{Direction, PolicyRule};
+use crate::netpol::policy::{Direction, Peer, PolicyRule};
 use crate::netpol::port_set::{PortSet, Protocol};
 use crate::netpol::selector::Selector;
 
@@ -54,7 +54,10 @@ impl Reach {
             let residual = addresses.intersection(&self.forbidden);
             (!residual.is_empty()).then(|| (format!("spec.egress[{i}].to[{j}].ipBlock"), residual))
         };
-        let blocks = rule.peers.iter().enumerate().filter_map(|(j, peer)| Some((j, peer.addresses()?)));
+        // Most blocks are nowhere near: no set is made of those.
+        let near = |peer: &Peer| matches!(peer, Peer::IpBlock { cidr, .. } if self.forbidden.touches(*cidr));
+        let blocks = rule.peers.iter().enumerate().filter(|(_, peer)| near(peer));
+        let blocks = blocks.filter_map(|(j, peer)| Some((j, peer.addresses()?)));
         blocks.filter_map(residual).collect()
     }
 

@@ -21,7 +21,8 @@ use crate::object::{Operation, Requester};
 #[case::garbage(Some("soon"), 4_000)]
 #[case::negative(Some("-5s"), 4_000)]
 fn the_budget_is_a_second_less_than_the_deadline(#[case] timeout: Option<&str>, #[case] millis: u64) {
-    assert_eq!(budget(timeout), Duration::from_millis(millis));
+    let query = timeout.map(|timeout| format!("dryRun&timeout={timeout}&timeout=29s"));
+    assert_eq!(budget(query.as_deref()), Duration::from_millis(millis));
 }
 
 #[rstest]

@@ -29,7 +29,7 @@ fn task(request: &Value) -> Task {
 
 fn cannot_judge(request: &Value) -> String {
     match task(request) {
-        Task::CannotJudge(reason) => reason,
+        Task::CannotJudge { reason, .. } => reason,
         other => panic!("judged: {other:?}"),
     }
 }
@@ -73,7 +73,7 @@ fn a_malformed_request_keeps_its_uid() {
     let body = body(&json!({"uid": "u-1", "operation": 7}));
     let request = envelope(&body).expect("a uid");
     assert_eq!(request.uid, "u-1");
-    assert!(matches!(request.task(), Task::CannotJudge(reason) if reason.contains("malformed")));
+    assert!(matches!(request.task(), Task::CannotJudge { reason, .. } if reason.contains("malformed")));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn objects_nested_too_deeply_cannot_be_judged() {
         let body = String::from_utf8(body(&policy_request("CREATE", &Value::Null, &object(&json!("DEEP")))));
         let body = body.expect("JSON").replace("\"DEEP\"", &spec);
         let request = envelope(body.as_bytes()).expect("an envelope");
-        assert!(matches!(request.task(), Task::CannotJudge(reason) if reason.contains("too deeply")), "{depth}");
+        assert!(matches!(request.task(), Task::CannotJudge { reason, .. } if reason.contains("too deeply")), "{depth}");
     }
 }
 
@@ -172,8 +172,29 @@ fn namespaces_are_judged_by_their_labels() {
     request["object"] = namespace(json!({"a": "c"}));
     let Task::Judge(subject) = task(&request) else { panic!("to judge") };
     assert_eq!((subject.namespace.as_str(), subject.name.as_str()), ("shop", "shop"));
+    // On its way out it may still run pods, to which a label can open a firewall...
     request["object"]["metadata"]["deletionTimestamp"] = json!("2026-11-23T00:10:00Z");
+    assert!(matches!(task(&request), Task::Judge(_)));
+    // ...but to get out it needs no other labels.
+    request["object"]["metadata"]["labels"] = json!({"a": "b"});
     assert!(matches!(task(&request), Task::Admit(Some(_))));
+    request["object"]["metadata"]["annotations"] = json!({"owner": "a"});
+    assert!(matches!(task(&request), Task::Judge(_)));
+    request["object"]["metadata"]["annotations"] = Value::Null;
+    assert!(matches!(task(&request), Task::Admit(Some(_))));
+}
+
+/// An error of serde repeats what it could not read, and the reason goes into the log.
+#[test]
+fn reasons_are_short_whatever_was_sent() {
+    let long = "A".repeat(2_000_000);
+    let told = cannot_judge(&policy_request("CREATE", &Value::Null, &json!({ "metadata": long })));
+    assert!(told.starts_with("the object cannot be read") && told.len() < 300, "{}", told.len());
+    let mut malformed = policy_request("CREATE", &Value::Null, &isolation());
+    malformed["operation"] = json!({ "a": long });
+    assert!(cannot_judge(&malformed).len() < 300);
+    let no_review = json!({ "apiVersion": API_VERSION, "kind": [long] }).to_string();
+    assert!(envelope(no_review.as_bytes()).expect_err("no review").to_string().len() < 300);
 }
 
 proptest! {
