@@ -110,14 +110,24 @@ pub struct Exemption {
     pub expires: Option<Date>,
 }
 
+/// As a rule set writes it.
+#[expect(clippy::ref_option, reason = "serde hands out references to fields")]
+fn level_or_off<S: Serializer>(level: &Option<Level>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(level.map_or("off", Level::as_str))
+}
+
 /// One entry: a rule, its weight, where it applies and how it is set.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// Name of the rule.
     pub rule: String,
-    /// Weight of its findings.
-    pub level: Level,
+    /// How findings name it: `rules[3]`, or `builtin rules[3]` where a rule set extends the built-in one.
+    #[serde(skip)]
+    pub place: String,
+    /// Weight of its findings; `None` for off.
+    #[serde(serialize_with = "level_or_off")]
+    pub level: Option<Level>,
     /// Where it applies.
     #[serde(rename = "match")]
     pub matcher: Matcher,
@@ -173,9 +183,10 @@ impl RuleSet {
     pub fn builtin(levels: impl IntoIterator<Item = (&'static str, Level)>) -> Self {
         let matcher =
             Matcher { exclude_namespaces: SYSTEM_NAMESPACES.map(Pattern::new).to_vec(), ..Matcher::default() };
-        let entry = |(rule, level): (&str, Level)| Entry {
+        let entry = |(i, (rule, level)): (usize, (&str, Level))| Entry {
             rule: rule.to_owned(),
-            level,
+            place: format!("rules[{i}]"),
+            level: Some(level),
             matcher: matcher.clone(),
             params: Value::Null,
         };
@@ -188,7 +199,7 @@ impl RuleSet {
             docs_url: None,
             ratchet: true,
             cidr_groups: BTreeMap::new(),
-            rules: levels.into_iter().map(entry).collect(),
+            rules: levels.into_iter().enumerate().map(entry).collect(),
             exemptions: Vec::new(),
         }
     }
