@@ -12,7 +12,9 @@
 //! Hostile input costs an error, never the process: depth, size and what aliases expand to are
 //! bounded, and no step recurses deeper than the depth bound.
 
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,6 +32,9 @@ pub use document::Document;
 /// Largest text that is read. A dump of ten thousand policies is about 30 MB; a text takes about
 /// ten times its size while it is being read.
 pub const MAX_BYTES: u64 = 64 << 20;
+
+/// How many broken documents of one text are told. Beyond that it is no manifest, whatever its name.
+const MAX_BROKEN: usize = 100;
 
 /// Where something stands in a text. Both count from one, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +84,9 @@ pub enum Error {
         /// What it should have been.
         wanted: &'static str,
     },
+    /// Over [`MAX_BROKEN`].
+    #[error("has more than {MAX_BROKEN} broken documents; what comes after them is not read")]
+    Hopeless,
     /// An alias inside the node it stands for.
     #[error("the alias stands inside the node it refers to")]
     RecursiveAlias,
@@ -114,25 +122,45 @@ pub struct Reading {
     pub documents: Vec<Document>,
     /// Every document and file that could not be read.
     pub problems: Vec<Problem>,
+    /// The texts by file, for messages that quote a line.
+    pub texts: BTreeMap<Arc<str>, Arc<str>>,
 }
 
-/// Reads files, and folders with all their `*.yaml`, `*.yml` and `*.json` in lexical order.
+impl Reading {
+    /// Adds what else was read.
+    pub fn append(&mut self, mut more: Self) {
+        self.documents.append(&mut more.documents);
+        self.problems.append(&mut more.problems);
+        self.texts.append(&mut more.texts);
+    }
+}
+
+/// Reads files, and folders with all their `*.yaml`, `*.yml` and `*.json` in lexical order. A file
+/// that is named twice, alone and by its folder, is read once.
 #[must_use]
 pub fn read(paths: &[PathBuf]) -> Reading {
-    let mut reading = Reading::default();
-    for path in paths {
-        for found in walk::files(path) {
-            match found.and_then(|file| Ok((walk::text(&file)?, file))) {
-                Ok((text, file)) => {
-                    let mut more = parse(&file.display().to_string(), &text);
-                    reading.documents.append(&mut more.documents);
-                    reading.problems.append(&mut more.problems);
-                }
-                Err(problem) => reading.problems.push(problem),
-            }
+    let (mut reading, mut seen) = (Reading::default(), HashSet::new());
+    for found in paths.iter().flat_map(|path| walk::files(path)) {
+        match found {
+            Ok(file) if !seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())) => {}
+            Ok(file) => reading.append(of_text(&file.display().to_string(), walk::text(&file))),
+            Err(problem) => reading.problems.push(problem),
         }
     }
     reading
+}
+
+/// Reads what a stream holds; messages call it `name`.
+#[must_use]
+pub fn read_from(name: &str, stream: impl io::Read) -> Reading {
+    of_text(name, walk::text_of(name, stream))
+}
+
+fn of_text(name: &str, text: Result<String, Problem>) -> Reading {
+    match text {
+        Ok(text) => parse(name, &text),
+        Err(problem) => Reading { problems: vec![problem], ..Reading::default() },
+    }
 }
 
 /// Reads one text: any number of YAML documents or JSON values.
@@ -141,8 +169,9 @@ pub fn parse(file: &str, text: &str) -> Reading {
     let file: Arc<str> = file.into();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reading = Reading::default();
-    for (offset, part) in json_values(text).unwrap_or_else(|| vec![(0, text)]) {
-        for tree in build::trees(part, place_of(text, offset)) {
+    let mut start = Place { line: 1, column: 1 };
+    for part in json_values(text).unwrap_or_else(|| vec![text]) {
+        for tree in build::trees(part, start) {
             match tree {
                 Ok(node) if node.value == Value::Null => {}
                 Ok(node) => Document::new(&file, node.value, node.spot).unfold_into(&mut reading.documents),
@@ -151,13 +180,21 @@ pub fn parse(file: &str, text: &str) -> Reading {
                 }
             }
         }
+        start = start.after(part);
+        if reading.problems.len() > MAX_BROKEN {
+            reading.problems.truncate(MAX_BROKEN);
+            let (file, place) = (Arc::clone(&file), Some(start));
+            reading.problems.push(Problem { file, place, error: Error::Hopeless });
+            break;
+        }
     }
+    reading.texts.insert(file, text.into());
     reading
 }
 
 /// JSON values one after the other (`jq -c`, `kubectl get -o json` twice) are no YAML: cut them
-/// apart, each with its offset. `None` for everything that is not several JSON objects.
-fn json_values(text: &str) -> Option<Vec<(usize, &str)>> {
+/// apart. `None` for everything that is not several JSON objects.
+fn json_values(text: &str) -> Option<Vec<&str>> {
     if !text.trim_start().starts_with('{') {
         return None;
     }
@@ -166,18 +203,21 @@ fn json_values(text: &str) -> Option<Vec<(usize, &str)>> {
     while let Some(value) = values.next() {
         value.ok()?;
         let to = values.byte_offset();
-        parts.push((from, text.get(from..to)?));
+        parts.push(text.get(from..to)?);
         from = to;
     }
     (parts.len() > 1).then_some(parts)
 }
 
-/// Where the byte at `offset` stands.
-fn place_of(text: &str, offset: usize) -> Place {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    Place {
-        line: 1 + before.bytes().filter(|byte| *byte == b'\n').count(),
-        column: 1 + before.get(line_start..).map_or(0, |line| line.chars().count()),
+impl Place {
+    /// Where one stands who begins here and has read `text`.
+    fn after(self, text: &str) -> Self {
+        match text.rsplit_once('\n') {
+            Some((before, last)) => Self {
+                line: self.line + 1 + before.bytes().filter(|byte| *byte == b'\n').count(),
+                column: 1 + last.chars().count(),
+            },
+            None => Self { column: self.column + text.chars().count(), ..self },
+        }
     }
 }

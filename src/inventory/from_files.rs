@@ -6,15 +6,19 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use serde_json::Value;
 
-use super::{Inventory, METADATA_NAME, NamespaceState, Source};
+use super::{Inventory, NamespaceState, Source};
 use crate::manifest::{self, Document, Reading};
-use crate::netpol::policy::NetworkPolicy;
-use crate::object::{Metadata, Subject};
+use crate::object::{Change, Subject};
+
+pub mod cidrs;
+pub mod names;
+pub mod object;
+
+use object::{Fault, Read};
 
 /// The namespace of a manifest that names none.
-const DEFAULT_NAMESPACE: &str = "default";
+pub const DEFAULT_NAMESPACE: &str = "default";
 
 /// Why manifests cannot serve as an inventory.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +65,14 @@ impl Fixed {
     }
 }
 
+impl Fixed {
+    /// What the manifests say, and nothing of what they leave open.
+    #[must_use]
+    pub fn into_inventory(self) -> Inventory {
+        self.inventory
+    }
+}
+
 impl Source for Fixed {
     fn snapshot(&self, _now: Timestamp) -> Inventory {
         self.inventory.clone().taken_for_whole()
@@ -82,85 +94,29 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn add(&mut self, document: &'a Document) {
-        match (document.api_version(), document.kind()) {
-            ("networking.k8s.io/v1", "NetworkPolicy") => self.add_policy(document),
-            ("v1", "Namespace") => self.add_namespace(document),
-            // A misspelt `kind` would drop a policy without a word.
-            ("", _) | (_, "") => {
-                self.problem(document, "", "is no Kubernetes object: it needs apiVersion and kind");
-            }
-            _ => {}
-        }
-    }
-
-    fn add_policy(&mut self, document: &'a Document) {
-        let Some(metadata) = self.metadata(document) else { return };
-        let namespace =
-            metadata.namespace.filter(|name| !name.is_empty()).unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
-        if !self.is_new("NetworkPolicy", &namespace, &metadata.name, document) {
-            return;
-        }
-        let spec = document.value.get("spec").unwrap_or(&Value::Null);
-        match NetworkPolicy::parse(&namespace, &metadata.name, spec) {
-            Ok(policy) if metadata.deletion_timestamp.is_none() => {
-                self.inventory.update(&namespace, |state| {
-                    state.policies.insert(metadata.name, Arc::new(policy));
-                });
-            }
-            Ok(_) => {}
-            Err(problems) => {
-                for problem in problems {
-                    self.problem(document, &problem.field, &problem.to_string());
+        match object::read(document, DEFAULT_NAMESPACE) {
+            Read::Subject(subject) if self.is_new(&subject, document) => lay(&mut self.inventory, &subject),
+            Read::Subject(_) | Read::Other => {}
+            Read::Faulty { faults, .. } => {
+                for Fault { field, message, .. } in faults {
+                    let message = if field.is_empty() { message } else { format!("{field}: {message}") };
+                    self.problem(document, &field, &message);
                 }
-            }
-        }
-    }
-
-    fn add_namespace(&mut self, document: &'a Document) {
-        let Some(metadata) = self.metadata(document) else { return };
-        if !self.is_new("Namespace", "", &metadata.name, document) {
-            return;
-        }
-        self.inventory.update(&metadata.name, |state| {
-            state.labels.clone_from(&metadata.labels);
-            // A manifest rarely says so, but the API server sets it.
-            state.labels.insert(METADATA_NAME.to_owned(), metadata.name.clone());
-            state.created = metadata.creation_timestamp;
-            state.terminating = metadata.deletion_timestamp.is_some();
-            state.known = true;
-        });
-    }
-
-    fn metadata(&mut self, document: &Document) -> Option<Metadata> {
-        if let Some((field, value)) = not_text(document) {
-            self.problem(document, &field, &format!("{field}: must be text, not {value}; put it in quotes"));
-            return None;
-        }
-        let metadata = document.value.get("metadata").cloned().unwrap_or_default();
-        match serde_json::from_value::<Option<Metadata>>(metadata) {
-            Ok(Some(metadata)) if !metadata.name.is_empty() => Some(metadata),
-            Ok(_) => {
-                self.problem(document, "metadata", "metadata.name: is missing");
-                None
-            }
-            Err(error) => {
-                self.problem(document, "metadata", &format!("metadata: {error}"));
-                None
             }
         }
     }
 
     /// Several folders may well bring the same Namespace, but two texts for one object contradict
     /// each other: which of them the cluster has is anybody's guess.
-    fn is_new(&mut self, kind: &'static str, namespace: &str, name: &str, document: &'a Document) -> bool {
-        let identity = (kind, namespace.to_owned(), name.to_owned());
-        let Some(first) = self.seen.get(&identity) else {
-            self.seen.insert(identity, document);
+    fn is_new(&mut self, subject: &Subject, document: &'a Document) -> bool {
+        let object = (subject.object_ref().kind, subject.namespace.clone(), subject.name.clone());
+        let Some(first) = self.seen.get(&object) else {
+            self.seen.insert(object, document);
             return true;
         };
         if first.value != document.value {
             let (file, line) = (&first.file, first.line);
-            let message = format!("{kind} {name} is already given otherwise at {file}:{line}");
+            let message = format!("{} is already given otherwise at {file}:{line}", subject.object_ref());
             self.problem(document, "", &message);
         }
         false
@@ -172,14 +128,24 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The first name or label that YAML has made a boolean or a number of, as in `app: on`.
-fn not_text(document: &Document) -> Option<(String, &Value)> {
-    let metadata = document.value.get("metadata")?;
-    let names = ["name", "namespace"].into_iter();
-    let names = names.filter_map(|key| Some((format!("metadata.{key}"), metadata.get(key)?)));
-    let labels = metadata.get("labels").and_then(Value::as_object).into_iter().flatten();
-    let labels = labels.map(|(key, value)| (format!("metadata.labels[{key}]"), value));
-    names.chain(labels).find(|(_, value)| value.is_boolean() || value.is_number())
+/// Lays an object over what is known, as applying its manifest would. One that is on its way out
+/// counts as absent.
+pub fn lay(inventory: &mut Inventory, subject: &Subject) {
+    match &subject.change {
+        Change::NetworkPolicy { new: Some(new), .. } if new.metadata.deletion_timestamp.is_none() => {
+            inventory.update(&subject.namespace, |state| {
+                state.policies.insert(subject.name.clone(), Arc::clone(&new.policy));
+            });
+        }
+        Change::Namespace { new: Some(new), .. } => inventory.update(&subject.name, |state| {
+            // Applying a manifest leaves the labels alone that others have set.
+            state.labels.extend(new.metadata.labels.clone());
+            state.created = new.metadata.creation_timestamp.or(state.created);
+            state.terminating = new.metadata.deletion_timestamp.is_some();
+            state.known = true;
+        }),
+        Change::NetworkPolicy { .. } | Change::Namespace { .. } => {}
+    }
 }
 
 #[cfg(test)]

@@ -40,8 +40,9 @@ pub struct NamespaceState {
     pub terminating: bool,
     /// Whether the inventory has seen the Namespace object itself.
     pub known: bool,
-    /// Policies by name. Those with a deletionTimestamp count as absent and are not here.
-    pub policies: BTreeMap<String, Arc<NetworkPolicy>>,
+    /// Policies by name. Those with a deletionTimestamp count as absent and are not here. Persistent,
+    /// since each review lays its object over a copy of it.
+    pub policies: imbl::OrdMap<String, Arc<NetworkPolicy>>,
     /// Policies that exist but could not be read, by name, with the reason.
     pub odd: BTreeMap<String, String>,
 }

@@ -7,7 +7,7 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle, Tag, options};
 use serde_json::{Map, Value};
 
 use super::document::{Inside, Spot};
-use super::{Error, Place, scalar};
+use super::{Error, MAX_BROKEN, Place, scalar};
 
 /// Levels of nesting, those that aliases bring included. The parser's own bound for either style.
 pub(super) const MAX_DEPTH: usize = 255;
@@ -36,7 +36,7 @@ pub(super) fn trees(text: &str, start: Place) -> Vec<Result<Node, Failure>> {
     let limits = options! { emit_comments: false, flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
     let mut parser = Parser::new_from_str_with_options(text, limits);
     let mut builder = Builder { start, ..Builder::default() };
-    let mut found = Vec::new();
+    let (mut found, mut broken) = (Vec::new(), 0);
     while let Some(next) = parser.next_event() {
         let failure = match next {
             Ok((event, span)) => match builder.take(event, &span.start) {
@@ -49,7 +49,12 @@ pub(super) fn trees(text: &str, start: Place) -> Vec<Result<Node, Failure>> {
             },
             Err(error) => (builder.place(error.marker()), syntax(&error)),
         };
-        found.push(Err(failure));
+        broken += 1;
+        let hopeless = broken > MAX_BROKEN;
+        found.push(Err(if hopeless { (failure.0, Error::Hopeless) } else { failure }));
+        if hopeless {
+            break;
+        }
         builder = Builder { start, ..Builder::default() };
         match parser.proceed_next_document() {
             Ok(true) => {}

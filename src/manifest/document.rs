@@ -88,10 +88,12 @@ impl Document {
         }
     }
 
-    /// A list has items and no name; an object that is merely called a list has a name.
+    /// A list has items and no name; an object of others' making that is merely called a list has a
+    /// name. kubectl unfolds the lists of Kubernetes whatever their metadata say.
     fn is_list(&self) -> bool {
+        let named = || self.value.get("metadata").is_some_and(|metadata| metadata.get("name").is_some());
         self.value.get("items").is_some_and(Value::is_array)
-            && self.value.get("metadata").and_then(|metadata| metadata.get("name")).is_none()
+            && (matches!(self.kind(), "List" | "NetworkPolicyList" | "NamespaceList") || !named())
     }
 }
 

@@ -234,6 +234,22 @@ fn hostile_nesting_is_an_error_at_its_place() {
 }
 
 #[test]
+fn a_text_of_nothing_but_broken_documents_is_given_up() {
+    for text in ["a: [\n---\n", "{\"a\": 1, \"a\": 2}\n"] {
+        let reading = parse("x.yaml", &text.repeat(5_000));
+        assert_eq!(reading.problems.len(), super::MAX_BROKEN + 1, "{text}");
+        assert_eq!(reading.problems.last().map(|problem| &problem.error), Some(&Error::Hopeless));
+    }
+}
+
+#[test]
+fn the_place_of_one_json_value_among_many_costs_nothing() {
+    let reading = parse("x.json", &"{\"a\":\n1} ".repeat(50_000));
+    assert_eq!(reading.documents.len(), 50_000);
+    assert_eq!(reading.documents.last().map(|document| document.place("a")), Some(at(50_000, 5)));
+}
+
+#[test]
 fn alias_bombs_are_an_error() {
     let mut laughs = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
     for i in 1..20 {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{Error, MAX_BYTES, Place, Problem, place_of};
+use super::{Error, MAX_BYTES, Place, Problem};
 
 /// The extensions a folder is searched for. A file named outright may be called anything.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
@@ -54,19 +54,25 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<Result<PathBuf, Problem>>
     }
 }
 
-/// The text of a file, which may be a pipe: its size is known only at its end.
+/// The text of a file.
 pub(super) fn text(path: &Path) -> Result<String, Problem> {
-    let unreadable = |error: std::io::Error| problem(path, None, Error::Unreadable(error.to_string()));
+    let file = File::open(path).map_err(|error| problem(path, None, Error::Unreadable(error.to_string())))?;
+    text_of(&path.display().to_string(), file)
+}
+
+/// The text of a stream, which may be a pipe: its size is known only at its end.
+pub(super) fn text_of(name: &str, stream: impl Read) -> Result<String, Problem> {
+    let problem = |place, error| Problem { file: name.into(), place, error };
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let read = stream.take(MAX_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|error| problem(None, Error::Unreadable(error.to_string())))?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(problem(path, None, Error::TooLarge));
+        return Err(problem(None, Error::TooLarge));
     }
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let readable = String::from_utf8_lossy(error.as_bytes().get(..good).unwrap_or_default()).into_owned();
-        problem(path, Some(place_of(&readable, readable.len())), Error::NotUtf8)
+        problem(Some(Place { line: 1, column: 1 }.after(&readable)), Error::NotUtf8)
     })
 }
 
