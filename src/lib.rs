@@ -29,6 +29,8 @@
 //! [`engine`]: gives a rule set's parameters their types and judges one request by every entry that matches: levels,
 //! merging, the ratchet, a guard around each rule. It reads the stopwatch for the metrics, and no verdict depends on it.
 //!
+//! [`report`]: what was found, told. Pure functions from findings with their places to text and JSON.
+//!
 //! [`admission`]: the protocol. `review` reads the request's envelope first and the object second, `decide` turns a
 //! report into an answer, and `handler` is the only one of them that knows HTTP and deadlines.
 //!
@@ -51,11 +53,12 @@
 //! | `object` | `netpol`, `finding` | `jiff`, `serde` | – |
 //! | `manifest` | `finding`, `object` | `granit_parser`, `serde`, `serde_json`, `thiserror` | – |
 //! | `manifest::walk` | – | – | `files` |
-//! | `config` | `netpol`, `finding` | `serde`, `serde_json`, `sha2` | – |
-//! | `inventory` | `netpol`, `object`, `manifest` | `futures`, `imbl`, `jiff`, `serde`, `serde_json`, `thiserror`, `tracing` | – |
+//! | `config` | `netpol`, `finding`, `object`, `manifest` | `jiff`, `serde`, `serde_json`, `sha2`, `strsim`, `wildmatch` | – |
+//! | `inventory` | `netpol`, `object`, `manifest` | `futures`, `imbl`, `jiff`, `serde`, `serde_json`, `strsim`, `thiserror`, `tracing` | – |
 //! | `inventory::from_cluster` | – | `arc_swap`, `hyper`, `kube`, `tokio` | `environment`, `stopwatch` |
-//! | `rules` | `netpol`, `finding`, `object`, `inventory` | `ipnet`, `jiff`, `serde`, `serde_json` | – |
-//! | `engine` | `netpol`, `finding`, `object`, `config`, `inventory`, `rules` | `jiff`, `thiserror` | `stopwatch` |
+//! | `rules` | `netpol`, `finding`, `object`, `inventory` | `ipnet`, `jiff`, `regex_lite`, `serde`, `serde_json`, `serde_path_to_error`, `thiserror` | – |
+//! | `engine` | `netpol`, `finding`, `object`, `config`, `inventory`, `rules` | `jiff`, `serde_json`, `thiserror` | `stopwatch` |
+//! | `report` | `finding` | `serde`, `serde_json` | – |
 //! | `admission` | `netpol`, `finding`, `object`, `config`, `inventory`, `rules`, `engine` | `kube`, `serde`, `serde_json`, `thiserror` | – |
 //! | `admission::handler` | – | `arc_swap`, `axum`, `jiff`, `tokio`, `tracing` | `stopwatch` |
 //! | `server` | `config`, `inventory`, `engine`, `admission` | `arc_swap`, `axum`, `bytes`, `http_body_util`, `hyper`, `hyper_util`, `jiff`, `prometheus`, `rcgen`, `rustix`, `rustls`, `rustls_pki_types`, `serde_json`, `sha2`, `thiserror`, `tokio`, `tokio_rustls`, `tokio_util`, `tower`, `tower_http`, `tracing`, `x509_parser` | `files`, `sockets`, `stopwatch` |
@@ -72,5 +75,6 @@ pub mod inventory;
 pub mod manifest;
 pub mod netpol;
 pub mod object;
+pub mod report;
 pub mod rules;
 pub mod server;

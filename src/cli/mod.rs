@@ -9,9 +9,15 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+mod certs;
+mod check;
+mod config;
 mod logging;
+mod reload;
+mod rule_set;
 mod rules;
 mod serve;
+mod template;
 
 /// Judges what a change to a Kubernetes cluster does to connectivity.
 #[derive(Debug, Parser)]
@@ -25,8 +31,16 @@ struct Cli {
 enum Command {
     /// Run the admission webhook
     Serve(Box<serve::Args>),
+    /// Judge manifests, all of them together as one bundle
+    Check(Box<check::Args>),
     /// List the rules, or explain one of them
     Rules(rules::Args),
+    /// Check a rule set, show the built-in one or the schema of both
+    Config(config::Args),
+    /// Print manifests to start from
+    Template(template::Args),
+    /// Make certificates for the webhook
+    Certs(certs::Args),
     /// Print the completions of a shell
     Completions {
         /// Which shell
@@ -49,6 +63,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.command {
         Command::Serve(args) => serve::run(*args),
+        Command::Check(args) => check::run(&args),
+        Command::Config(args) => config::run(&args),
+        Command::Template(args) => template::run(&args),
+        Command::Certs(args) => certs::run(args),
         Command::Rules(args) => rules::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -69,6 +87,17 @@ fn print(text: &str) -> ExitCode {
 
 fn unless_closed(error: &io::Error) -> ExitCode {
     if error.kind() == io::ErrorKind::BrokenPipe { ExitCode::SUCCESS } else { cannot(error) }
+}
+
+/// Says on stderr what a result leaves unsaid.
+fn note(what: impl std::fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "note: {what}");
+}
+
+/// Writes to stderr what is complete in itself, line breaks included.
+fn complain(text: &str) {
+    // Nowhere is left to complain to when stderr is gone.
+    let _ = anstream::stderr().write_all(text.as_bytes());
 }
 
 /// Says on stderr why something cannot be done.

@@ -52,6 +52,9 @@ fn page(meta: &Meta) -> String {
         meta.what,
         meta.why
     );
+    if !meta.example_params.is_empty() {
+        let _ = write!(text, "## Examples' parameters\n\n```yaml\n{}```\n\n", meta.example_params);
+    }
     let _ = write!(
         text,
         "## Rejected\n\n```yaml\n{}```\n\n## Accepted\n\n```yaml\n{}```\n\n",

@@ -6,15 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use jiff::SignedDuration;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::logging::{self, LogFormat};
+use super::reload::{self, Keeper};
 use super::{cannot, print};
 use crate::admission::handler::{Reviewer, routes};
-use crate::engine::{Bound, builtin};
+use crate::engine::Bound;
 use crate::inventory::Source;
 use crate::inventory::from_cluster::Cluster;
 use crate::inventory::from_files::Fixed;
@@ -32,6 +32,10 @@ pub(super) struct Args {
     /// Address of /livez, /readyz, /metrics and /config (HTTP)
     #[arg(long, value_name = "ADDRESS", env = "PORTCULLIS_OPS_LISTEN", default_value = "127.0.0.1:8080")]
     ops_listen: SocketAddr,
+
+    /// The rule set, a file or a folder; reloaded when it changes [default: the built-in one]
+    #[arg(long, value_name = "FILE|DIR", env = "PORTCULLIS_CONFIG")]
+    config: Option<PathBuf>,
 
     /// Serving certificate chain, PEM; reloaded when it changes
     #[arg(long, value_name = "FILE", env = "PORTCULLIS_TLS_CERT", requires = "tls_key")]
@@ -119,12 +123,12 @@ struct Knowledge {
 async fn serve(args: Args) -> Result<(), String> {
     let in_cluster = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     let from = From::chosen(args.inventory.as_deref(), args.kubeconfig.as_deref(), in_cluster)?;
-    let bound =
-        builtin(RULES).map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
-    let bound = Arc::new(ArcSwap::from_pointee(bound));
-    let knowledge = knowledge(&from, args.kubeconfig.as_deref()).await?;
     let metrics = Arc::new(Metrics::new());
-    let ops = operations(&bound, &knowledge, &metrics);
+    let keeper = Arc::new(Keeper::start(args.config.clone(), Arc::clone(&metrics), clock::now())?);
+    let bound = keeper.bound();
+    let knowledge = knowledge(&from, args.kubeconfig.as_deref()).await?;
+    let ops = operations(&keeper, &knowledge, &metrics);
+    let _reload = AbortOnDropHandle::new(tokio::spawn(keeper.keep(reload::INTERVAL, clock::now)));
     let reviewer = Reviewer {
         bound: Arc::clone(&bound),
         source: Arc::clone(&knowledge.source),
@@ -171,14 +175,12 @@ async fn knowledge(from: &From, kubeconfig: Option<&Path>) -> Result<Knowledge, 
 }
 
 /// The operations port: what has to be there before requests may come, and what is told of it.
-fn operations(bound: &Arc<ArcSwap<Bound>>, knowledge: &Knowledge, metrics: &Arc<Metrics>) -> Ops {
-    let started = clock::now();
+fn operations(keeper: &Arc<Keeper>, knowledge: &Knowledge, metrics: &Arc<Metrics>) -> Ops {
     metrics.set_build_info(env!("CARGO_PKG_VERSION"), option_env!("PORTCULLIS_REVISION").unwrap_or("unknown"));
     metrics.know_rules(RULES.iter().map(|rule| rule.meta().name));
-    metrics.set_config(&bound.load().hash);
-    metrics.set_config_last_reload(started);
-    let shown = Arc::clone(bound);
-    let mut ops = Ops::new(Arc::clone(metrics), Arc::new(move || config_view(&shown.load(), started)));
+    let shown = Arc::clone(keeper);
+    let mut ops = Ops::new(Arc::clone(metrics), Arc::new(move || shown.view()));
+    // Without a good one it would not have started, and the last good one stays.
     ops = ops.check("config", Arc::new(|| Ok(())));
     let Some(cluster) = &knowledge.cluster else {
         return ops.check("inventory", Arc::new(|| Ok(())));
@@ -201,16 +203,6 @@ fn operations(bound: &Arc<ArcSwap<Bound>>, knowledge: &Knowledge, metrics: &Arc<
             }
         }
     }))
-}
-
-fn config_view(bound: &Bound, loaded: Timestamp) -> serde_json::Value {
-    json!({
-        "hash": bound.hash,
-        "source": "builtin",
-        "lastReload": loaded.to_string(),
-        "lastError": null,
-        "ruleSet": bound.rule_set,
-    })
 }
 
 /// A review to try the webhook with: an allow policy into a namespace without a default deny.

@@ -27,6 +27,7 @@ static INGRESS: Meta = Meta {
     what: "An ingress rule that names neither peers nor ports (`- {}`), whatever pods the policy selects.",
     why: "Policies only add: one such rule undoes every other restriction on the ingress of the selected pods, \
           a default deny included.",
+    example_params: "",
     rejected: "apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: open, namespace: shop}
@@ -62,6 +63,7 @@ static EGRESS: Meta = Meta {
     what: "An egress rule that names neither peers nor ports (`- {}`), whatever pods the policy selects.",
     why: "Policies only add: one such rule undoes every other restriction on the egress of the selected pods, \
           a default deny included.",
+    example_params: "",
     rejected: "apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: open, namespace: shop}

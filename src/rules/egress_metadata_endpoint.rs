@@ -24,6 +24,7 @@ static META: Meta = Meta {
            once its `except` entries are taken out, and egress rules without `to`.",
     why: "A pod that reaches the metadata service can often fetch the credentials of the node it runs on, and act \
           in the cloud account with them.",
+    example_params: "",
     rejected: "apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: external, namespace: shop}

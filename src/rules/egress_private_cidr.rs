@@ -24,6 +24,7 @@ static META: Meta = Meta {
            list of blocks left.",
     why: "A policy meant for the internet that leaves one private range open reaches the databases, control planes \
           and office networks in it, and a compromised pod does so as well.",
+    example_params: "",
     rejected: "apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: external, namespace: shop}

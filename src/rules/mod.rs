@@ -19,8 +19,16 @@ use crate::object::{Change, Metadata, Subject};
 mod allow_all;
 mod egress_metadata_endpoint;
 mod egress_private_cidr;
+mod labelling;
 mod missing_default_deny;
+mod namespace_name;
+mod namespace_needs_default_deny;
+mod namespace_required_labels;
+mod pattern;
+mod protected_namespace;
+mod protected_namespace_labels;
 mod reach;
+mod webhook_exemption;
 
 /// Every rule, sorted by name.
 pub static RULES: &[&dyn Rule] = &[
@@ -29,6 +37,12 @@ pub static RULES: &[&dyn Rule] = &[
     &egress_metadata_endpoint::EgressMetadataEndpoint,
     &egress_private_cidr::EgressPrivateCidr,
     &missing_default_deny::MissingDefaultDeny,
+    &namespace_name::NamespaceName,
+    &namespace_needs_default_deny::NamespaceNeedsDefaultDeny,
+    &namespace_required_labels::NamespaceRequiredLabels,
+    &protected_namespace::ProtectedNamespace,
+    &protected_namespace_labels::ProtectedNamespaceLabels,
+    &webhook_exemption::WebhookExemption,
 ];
 
 /// A parameter as documented.
@@ -61,6 +75,8 @@ pub struct Meta {
     pub what: &'static str,
     /// Why that is bad.
     pub why: &'static str,
+    /// Parameters that its examples are judged with, as YAML; empty for the defaults.
+    pub example_params: &'static str,
     /// A manifest it rejects.
     pub rejected: &'static str,
     /// A manifest it accepts in its place.

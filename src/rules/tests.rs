@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::*;
-use crate::object::{Metadata, Operation, PolicyObject, Requester};
+use crate::object::{Metadata, NamespaceObject, Operation, PolicyObject, Requester};
 
 /// The namespace in which the cases play.
 pub(crate) const NAMESPACE: &str = "shop";
@@ -21,18 +21,54 @@ pub(crate) fn change(name: &str, old: Option<&Value>, new: Option<&Value>) -> Su
         metadata: Metadata { name: name.to_owned(), namespace: Some(NAMESPACE.to_owned()), ..Metadata::default() },
         policy: policy(name, spec),
     };
-    let operation = match (old, new) {
-        (None, _) => Operation::Create,
-        (_, Some(_)) => Operation::Update,
-        (_, None) => Operation::Delete,
-    };
     Subject {
-        operation,
+        operation: operation(old.is_some(), new.is_some()),
         requester: Requester::default(),
         change: Change::NetworkPolicy { old: old.map(object), new: new.map(object) },
         name: name.to_owned(),
         namespace: NAMESPACE.to_owned(),
     }
+}
+
+fn operation(old: bool, new: bool) -> Operation {
+    match (old, new) {
+        (false, _) => Operation::Create,
+        (true, true) => Operation::Update,
+        (true, false) => Operation::Delete,
+    }
+}
+
+/// The metadata of the namespace with these labels.
+pub(crate) fn labelled(labels: &[(&str, &str)]) -> Metadata {
+    let labels = labels.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+    Metadata { name: NAMESPACE.to_owned(), labels, ..Metadata::default() }
+}
+
+/// A change of the namespace's metadata.
+pub(crate) fn namespace_from_to(old: Option<Metadata>, new: Option<Metadata>, requester: &str) -> Subject {
+    let name = new.as_ref().or(old.as_ref()).map(|metadata| metadata.name.clone()).unwrap_or_default();
+    let operation = operation(old.is_some(), new.is_some());
+    let object = |metadata| NamespaceObject { metadata };
+    Subject {
+        operation,
+        requester: Requester { username: requester.to_owned(), groups: vec!["system:authenticated".to_owned()] },
+        change: Change::Namespace { old: old.map(object), new: new.map(object) },
+        namespace: name.clone(),
+        name,
+    }
+}
+
+/// What the labels of a namespace were and become.
+pub(crate) type Pairs<'a> = Option<&'a [(&'a str, &'a str)]>;
+
+/// These labels. In cases, where the compiler does not see what kind of list is meant.
+pub(crate) const fn at<'a>(pairs: &'a [(&'a str, &'a str)]) -> Pairs<'a> {
+    Some(pairs)
+}
+
+/// A change of the namespace's labels; a creation without old ones, a deletion without new ones.
+pub(crate) fn namespace_change(old: Pairs<'_>, new: Pairs<'_>, requester: &str) -> Subject {
+    namespace_from_to(old.map(labelled), new.map(labelled), requester)
 }
 
 /// The creation of a policy `x`.
@@ -100,7 +136,7 @@ fn every_documented_parameter_is_taken_and_every_other_is_refused() {
         assert!(refused.is_some_and(|error| error.to_string().contains("noSuchParameter")), "{}", meta.name);
         for param in meta.params {
             // A value of no type that any parameter has: the complaint is about the type, not the name.
-            let params = serde_json::json!({param.name: {"a": 1}});
+            let params = serde_json::json!({param.name: 0.5});
             let error = rule.bind(&params, &Groups::builtin()).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(!error.is_empty() && !error.contains("unknown field"), "{} {}: {error}", meta.name, param.name);
         }
