@@ -24,7 +24,8 @@ use crate::finding::{Confirm, Exempted, Finding, ObjectRef, Report, Unjudged};
 use crate::inventory::Inventory;
 use crate::netpol::groups::{Groups, parse_all};
 use crate::netpol::ip_set::IpSet;
-use crate::object::Subject;
+use crate::netpol::selector::Selector;
+use crate::object::{Change, Subject};
 use crate::rules::{CannotTell, Context, Meta, ParamError, Rule};
 
 mod entry;
@@ -195,10 +196,9 @@ pub fn evaluate(subject: &Subject, inventory: &Inventory, bound: &Bound, now: Ti
                 confirm: true,
             }),
         };
-        let confirm = take(&mut report, &mut merged, entry, subject, outcome);
-        if confirm {
+        if let Some(rule) = take(&mut report, &mut merged, entry, subject, outcome) {
             let empty = || Confirm { namespace: subject.namespace.clone(), rules: Vec::new() };
-            report.confirm.get_or_insert_with(empty).rules.push(entry.meta.name);
+            report.confirm.get_or_insert_with(empty).rules.push(rule);
         }
         add_duration(&mut report.rule_durations, entry.meta.name, started.elapsed());
     }
@@ -208,24 +208,24 @@ pub fn evaluate(subject: &Subject, inventory: &Inventory, bound: &Bound, now: Ti
     report
 }
 
-/// Puts what an entry came to into the report, and says whether a live read has to back it.
+/// Puts what an entry came to into the report, and names the rule that a live read has to back.
 fn take(
     report: &mut Report,
     merged: &mut BTreeMap<(&'static str, String), Finding>,
     entry: &BoundEntry,
     subject: &Subject,
     outcome: Result<Found, CannotTell>,
-) -> bool {
+) -> Option<&'static str> {
     let mut unjudged = |reason| {
         let (rule, object) = (Some(entry.meta.name), Some(subject.object_ref()));
         report.cannot_judge.push(Unjudged { rule, object, reason });
     };
     match outcome {
-        Ok(Found { findings, confirm, in_doubt: false }) => {
+        Ok(Found { findings, confirm, in_doubt: false, rule }) => {
             findings.into_iter().for_each(|finding| merge(merged, finding));
-            confirm
+            confirm.then_some(rule)
         }
-        Ok(Found { findings, confirm, in_doubt: true }) => {
+        Ok(Found { findings, confirm, in_doubt: true, rule }) => {
             for finding in findings {
                 let namespace = &subject.namespace;
                 unjudged(format!(
@@ -233,11 +233,11 @@ fn take(
                     entry.entry.place, finding.field, finding.message
                 ));
             }
-            confirm
+            confirm.then_some(rule)
         }
         Err(CannotTell { reason, confirm }) => {
             unjudged(reason);
-            confirm
+            confirm.then_some(entry.meta.name)
         }
     }
 }
@@ -278,7 +278,12 @@ fn merge(merged: &mut BTreeMap<(&'static str, String), Finding>, finding: Findin
 /// Marks what an exemption lets pass, and notes the exemptions that would have, had they not expired.
 fn exempt(report: &mut Report, rule_set: &RuleSet, cx: &Context<'_>, origin: Origin) {
     let today = cx.now.to_zoned(TimeZone::UTC).date();
-    let (subject, labels) = (cx.subject, &cx.around.after.labels);
+    let (subject, around) = (cx.subject, cx.around);
+    // A request must not get itself exempted by the very labels it sets.
+    let relabels = matches!(&subject.change, Change::Namespace { old: Some(_), .. });
+    let selected = |selector: &Selector| {
+        selector.matches(&around.after.labels) && (!relabels || selector.matches(&around.before.labels))
+    };
     for (i, exemption) in rule_set.exemptions.iter().enumerate() {
         let by_requester = match &exemption.subjects {
             None => true,
@@ -288,7 +293,7 @@ fn exempt(report: &mut Report, rule_set: &RuleSet, cx: &Context<'_>, origin: Ori
         let matcher = &exemption.matcher;
         let meant = by_requester
             && matcher.matches(&subject.namespace, &subject.name, subject.operation.as_str())
-            && matcher.namespace_selector.as_ref().is_none_or(|selector| selector.matches(labels));
+            && matcher.namespace_selector.as_ref().is_none_or(selected);
         if !meant {
             continue;
         }

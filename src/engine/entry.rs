@@ -41,6 +41,8 @@ pub(super) struct Found {
     pub(super) confirm: bool,
     /// Whether the entry was meant at all is open.
     pub(super) in_doubt: bool,
+    /// The rule that speaks.
+    pub(super) rule: &'static str,
 }
 
 impl Found {
@@ -93,7 +95,7 @@ impl BoundEntry {
         let comparable = rule_set.ratchet && drafts.iter().any(|draft| !draft.extents.is_empty());
         let before = if comparable { self.extents_before(cx) } else { Vec::new() };
         let weigh = |draft| self.weigh(cx, rule_set, draft, &before, self.meta.name);
-        Ok(Found { findings: drafts.into_iter().map(weigh).collect(), confirm, in_doubt: false })
+        Ok(Found { findings: drafts.into_iter().map(weigh).collect(), confirm, in_doubt: false, rule: self.meta.name })
     }
 
     /// What there is to find because an UPDATE of a Namespace's labels brings it under this entry,
@@ -121,7 +123,7 @@ impl BoundEntry {
         let found = self.fresh_enough(cx, &bound.rule_set).and_then(|()| {
             let Outcome { drafts, confirm } = guarded(|| self.check.brought_under(cx))?;
             let weigh = |draft| self.weigh(cx, &bound.rule_set, draft, &[], ON_BEHALF);
-            Ok(Found { findings: drafts.into_iter().map(weigh).collect(), confirm, in_doubt: false })
+            Ok(Found { findings: drafts.into_iter().map(weigh).collect(), confirm, in_doubt: false, rule: ON_BEHALF })
         });
         Some(found)
     }

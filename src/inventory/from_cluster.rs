@@ -10,7 +10,7 @@
 //! Objects are read as JSON with their spec untouched ([`wire`]): k8s-openapi's types drop fields
 //! they do not know, which would turn a peer kind of a future Kubernetes into "everyone".
 //!
-//! Needed in the cluster: get, list and watch on namespaces and on networkpolicies.
+//! Needed in the cluster: get, list and watch on namespaces, list and watch on networkpolicies.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};

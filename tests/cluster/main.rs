@@ -6,11 +6,15 @@
 #[cfg(test)]
 mod default_deny;
 #[cfg(test)]
+mod deployment;
+#[cfg(test)]
 mod egress;
 mod harness;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod manifests;
+#[cfg(test)]
+mod namespaces;
 #[cfg(test)]
 mod outages;

@@ -15,7 +15,8 @@ pub(crate) fn guarded(namespaces: &[&str]) -> (Cluster, Webhook) {
 
 /// A webhook that reads the cluster as a ServiceAccount of the deployment would.
 pub(crate) fn options(cluster: &Cluster) -> WebhookOptions {
-    cluster.grant(User::Portcullis, &["get", "list", "watch"], &["namespaces", "networkpolicies.networking.k8s.io"]);
+    cluster.grant(User::Portcullis, &["get", "list", "watch"], &["namespaces"]);
+    cluster.grant(User::Portcullis, &["list", "watch"], &["networkpolicies.networking.k8s.io"]);
     WebhookOptions { kubeconfig: Some(cluster.kubeconfig(User::Portcullis)), ..WebhookOptions::default() }
 }
 

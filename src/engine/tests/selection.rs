@@ -157,10 +157,40 @@ fn relabelled(old: &[(&str, &str)], new: &[(&str, &str)]) -> Subject {
     }
 }
 
+fn guarding(exemption: Option<Exemption>) -> Bound {
+    let params = json!({"keys": [{"key": "firewall", "subjects": {"users": ["admin"]}}]});
+    let entry = Entry {
+        rule: "protected-namespace-labels".to_owned(),
+        place: "rules[0]".to_owned(),
+        level: Some(Level::Deny),
+        matcher: production(),
+        params,
+    };
+    let exemptions = exemption.into_iter().collect();
+    bound_to(RuleSet { rules: vec![entry], exemptions, ..RuleSet::builtin([]) })
+}
+
 #[test]
-fn a_relabelled_namespace_does_not_slip_past_the_entries_for_its_old_labels() {
-    let subject = relabelled(&[("environment", "production")], &[]);
-    let around = labelled(&[("environment", "production")]).overlay(&subject);
-    assert_eq!(around.before.labels["environment"], "production");
-    assert!(!around.after.labels.contains_key("environment"));
+fn a_relabelled_namespace_does_not_slip_past_the_entries_for_its_old_or_new_labels() {
+    let (prod, open, inside) =
+        (("environment", "production"), ("firewall", "open"), labelled(&[("environment", "production")]));
+    let verdict = |old: &[_], new: &[_]| report(&inside, &guarding(None), &relabelled(old, new)).verdict();
+    assert_eq!(verdict(&[prod], &[prod, open]), Verdict::Deny);
+    assert_eq!(verdict(&[prod], &[open]), Verdict::Deny, "leaving");
+    assert_eq!(verdict(&[], &[prod, open]), Verdict::Deny, "entering");
+    assert_eq!(verdict(&[], &[open]), Verdict::Allow);
+}
+
+#[test]
+fn nobody_is_exempted_by_the_labels_the_request_sets() {
+    let (prod, open, free) = (("environment", "production"), ("firewall", "open"), ("free", "yes"));
+    let exemption = || Exemption {
+        rules: vec!["protected-namespace-labels".to_owned()],
+        ..exemption(Matcher { namespace_selector: Some(Selector::labels([free])), ..Matcher::default() })
+    };
+    let verdict = |old: &[_], new: &[_]| {
+        report(&Inventory::default(), &guarding(Some(exemption())), &relabelled(old, new)).verdict()
+    };
+    assert_eq!(verdict(&[prod, free], &[prod, free, open]), Verdict::Allow);
+    assert_eq!(verdict(&[prod], &[prod, free, open]), Verdict::Deny);
 }

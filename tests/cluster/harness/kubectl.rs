@@ -145,7 +145,7 @@ fn with_defaults(args: &[&str]) -> Vec<String> {
     if !given("--request-timeout") {
         all.push("--request-timeout=30s".to_owned());
     }
-    if args.contains(&"delete") && !given("--wait") {
+    if args.contains(&"delete") && !args.contains(&"can-i") && !given("--wait") {
         all.push("--wait=false".to_owned());
     }
     all
