@@ -55,10 +55,12 @@ summarize() {
     printf '%s\n' "${summary[@]}" >&2
 }
 
-# The C compiler is for aws-lc (which needs no cmake), openssl for the keys of the test cluster.
+# The C compiler is for aws-lc (which needs no cmake), the C++ compiler for libFuzzer, openssl for the keys of the test
+# cluster.
 install_tools() {
     local packages=()
     command -v cc >/dev/null || packages+=(gcc libc6-dev)
+    command -v c++ >/dev/null || packages+=(g++)
     command -v openssl >/dev/null || packages+=(openssl)
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || packages+=(ca-certificates)
     if ((${#packages[@]})); then
@@ -92,6 +94,8 @@ test_without_cluster() {
 stage tools install_tools
 stage format cargo fmt --check
 stage clippy cargo clippy --all-targets --locked -- -D warnings
+# The fuzz targets are a workspace of their own, which the others do not build. Running them is up to fuzz/run.sh.
+stage fuzz-targets cargo clippy --manifest-path fuzz/Cargo.toml --locked --target-dir "${CARGO_TARGET_DIR:-target}" -- -D warnings
 stage tests test_without_cluster
 stage documentation-tests cargo test --locked --doc
 if [[ $cluster == yes ]]; then

@@ -29,7 +29,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     let (subject, report) = match &task {
         Task::Judge(subject) => (Some(subject), judged(subject)),
         Task::Admit(subject) => (subject.as_ref(), Report::default()),
-        Task::CannotJudge(reason) => (None, Report::unjudged(None, None, reason)),
+        Task::CannotJudge { reason, .. } => (None, Report::unjudged(None, None, reason)),
     };
     answered(&request, subject, &report);
     Corpus::Keep
