@@ -93,6 +93,9 @@ pub enum Error {
     /// An alias bomb.
     #[error("anchors and aliases expand to more than {} MiB", build::MAX_COPIED >> 20)]
     AliasBomb,
+    /// More anchors than anybody writes.
+    #[error("has more than {} anchors; write out what they stand for, or split it", build::MAX_ANCHORS)]
+    TooManyAnchors,
 }
 
 /// Something that could not be read, and where.

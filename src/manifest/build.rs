@@ -15,6 +15,9 @@ pub(super) const MAX_DEPTH: usize = 255;
 /// What anchors and aliases of one document may copy.
 pub(super) const MAX_COPIED: usize = 64 << 20;
 
+/// Anchors of one document. Manifests have a handful; each one keeps a copy of its node.
+pub(super) const MAX_ANCHORS: usize = 10_000;
+
 /// What a node weighs beside its text: about what it takes in memory.
 const NODE_SIZE: usize = 64;
 
@@ -207,6 +210,9 @@ impl Builder {
             self.copied += node.size;
             if self.copied > MAX_COPIED {
                 return Err(Error::AliasBomb);
+            }
+            if self.anchors.len() >= MAX_ANCHORS {
+                return Err(Error::TooManyAnchors);
             }
             self.anchors.insert(anchor, node.clone());
         }

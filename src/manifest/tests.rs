@@ -259,6 +259,9 @@ fn alias_bombs_are_an_error() {
     assert_eq!(error(&laughs).1, Error::AliasBomb);
     let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), vec!["*a"; 100].join(", "));
     assert_eq!(error(&long).1, Error::AliasBomb);
+    let anchors = |count: usize| (0..count).map(|i| format!("- &a{i} x\n")).collect::<String>();
+    assert!(parse("x.yaml", &anchors(10_000)).problems.is_empty());
+    assert_eq!(error(&anchors(10_001)).1, Error::TooManyAnchors);
 }
 
 #[test]
