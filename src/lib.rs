@@ -6,7 +6,8 @@
 //! # The rooms, from the bottom up
 //!
 //! [`netpol`]: what a NetworkPolicy means. Sets of addresses and ports, label selectors and what can be proved about
-//! them, the parser of a `spec` with closed key sets, default denies, and the extents by which two states are compared.
+//! them, the parser of a `spec` with closed key sets, default denies, the extents by which two states are compared, and
+//! connectivity: who is isolated, what is allowed by which rule, and what a change opens and closes.
 //! Pure: nothing in it knows of a cluster, a request or a file.
 //!
 //! [`finding`]: what the rules say. A finding with its level, field and evidence, what could not be judged, the report
@@ -19,7 +20,7 @@
 //! [`config`]: the organisation's rules, as used: which rule, how heavy, where, with which parameters. Parameters stay
 //! plain values here.
 //!
-//! [`inventory`]: the cluster as values. Namespaces and their policies at one moment, with the age of that knowledge,
+//! [`inventory`]: the cluster as values. Namespaces, their policies and pods at one moment, with the age of that knowledge,
 //! and the request laid over them. Where it comes from is behind `Source`: a memory, manifests, or a live cluster, whose
 //! file alone knows the Kubernetes client.
 //!
@@ -29,7 +30,8 @@
 //! [`engine`]: gives a rule set's parameters their types and judges one request by every entry that matches: levels,
 //! merging, the ratchet, a guard around each rule. It reads the stopwatch for the metrics, and no verdict depends on it.
 //!
-//! [`report`]: what was found, told. Pure functions from findings with their places to text and JSON.
+//! [`report`]: what was found, told. Pure functions from findings with their places, from answers and from differences
+//! to text, JSON and what else is asked for.
 //!
 //! [`admission`]: the protocol. `review` reads the request's envelope first and the object second, `decide` turns a
 //! report into an answer, and `handler` is the only one of them that knows HTTP and deadlines.
@@ -54,11 +56,11 @@
 //! | `manifest` | `finding`, `object` | `granit_parser`, `serde`, `serde_json`, `thiserror` | – |
 //! | `manifest::walk` | – | – | `files` |
 //! | `config` | `netpol`, `finding`, `object`, `manifest` | `jiff`, `serde`, `serde_json`, `sha2`, `strsim`, `wildmatch` | – |
-//! | `inventory` | `netpol`, `object`, `manifest` | `futures`, `imbl`, `jiff`, `serde`, `serde_json`, `strsim`, `thiserror`, `tracing` | – |
+//! | `inventory` | `netpol`, `finding`, `object`, `manifest` | `futures`, `imbl`, `jiff`, `serde`, `serde_json`, `serde_path_to_error`, `strsim`, `thiserror`, `tracing` | – |
 //! | `inventory::from_cluster` | – | `arc_swap`, `hyper`, `kube`, `tokio` | `environment`, `stopwatch` |
 //! | `rules` | `netpol`, `finding`, `object`, `inventory` | `ipnet`, `jiff`, `regex_lite`, `serde`, `serde_json`, `serde_path_to_error`, `thiserror` | – |
 //! | `engine` | `netpol`, `finding`, `object`, `config`, `inventory`, `rules` | `jiff`, `serde_json`, `thiserror` | `stopwatch` |
-//! | `report` | `finding` | `serde`, `serde_json` | – |
+//! | `report` | `netpol`, `finding` | `ipnet`, `serde`, `serde_json` | – |
 //! | `admission` | `netpol`, `finding`, `object`, `config`, `inventory`, `rules`, `engine` | `kube`, `serde`, `serde_json`, `thiserror` | – |
 //! | `admission::handler` | – | `arc_swap`, `axum`, `jiff`, `tokio`, `tracing` | `stopwatch` |
 //! | `server` | `config`, `inventory`, `engine`, `admission` | `arc_swap`, `axum`, `bytes`, `http_body_util`, `hyper`, `hyper_util`, `jiff`, `prometheus`, `rcgen`, `rustix`, `rustls`, `rustls_pki_types`, `serde_json`, `sha2`, `thiserror`, `tokio`, `tokio_rustls`, `tokio_util`, `tower`, `tower_http`, `tracing`, `x509_parser` | `files`, `sockets`, `stopwatch` |

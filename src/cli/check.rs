@@ -1,25 +1,22 @@
 //! `portcullis check PATH… | -`.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use super::input::{self, namespace};
 use super::{CANNOT, cannot, note, print, rule_set};
 use crate::finding::Level;
 use crate::inventory::Inventory;
-use crate::inventory::from_files::{DEFAULT_NAMESPACE, Fixed, names};
-use crate::manifest::{self, Reading};
+use crate::inventory::from_files::{DEFAULT_NAMESPACE, Fixed};
 use crate::report::{CheckReport, json, text};
 use crate::server::clock;
 
 mod judge;
 
 use judge::{Judged, World, judge};
-
-/// What messages call the standard input.
-const STDIN: &str = "<stdin>";
 
 /// Arguments of `portcullis check`.
 #[derive(Debug, clap::Args)]
@@ -87,15 +84,6 @@ enum Output {
     Jsonl,
 }
 
-/// A namespace's name on the command line.
-pub(super) fn namespace(text: &str) -> Result<String, String> {
-    if names::is_label(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("a namespace's name is at most 63 lower-case letters, digits and `-`, with no `-` at either end".to_owned())
-    }
-}
-
 pub(super) fn run(args: &Args) -> ExitCode {
     let loaded = match rule_set::load(args.config.as_deref()) {
         Ok(loaded) => loaded,
@@ -106,7 +94,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(fixed) => fixed.map_or_else(Inventory::default, Fixed::into_inventory),
         Err(error) => return cannot(error),
     };
-    let reading = read(&args.paths);
+    let reading = input::read(&args.paths);
     let world = World { base, namespace: &args.namespace, partial: args.partial };
     let Judged { mut report, notes } = judge(&reading, &world, &loaded.bound, clock::now());
     notes.iter().for_each(note);
@@ -139,20 +127,6 @@ fn exit_code(report: &CheckReport, fail_on: FailOn) -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
-}
-
-/// All inputs in the order they are named.
-fn read(paths: &[PathBuf]) -> Reading {
-    let mut reading = Reading::default();
-    let is_stdin = |path: &PathBuf| path == Path::new("-");
-    for (i, paths) in paths.split(is_stdin).enumerate() {
-        // The second time there is nothing left of it.
-        if i == 1 {
-            reading.append(manifest::read_from(STDIN, io::stdin().lock()));
-        }
-        reading.append(manifest::read(paths));
-    }
-    reading
 }
 
 fn wants_colour() -> bool {

@@ -12,6 +12,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod certs;
 mod check;
 mod config;
+mod input;
 mod logging;
 mod reload;
 mod rule_set;

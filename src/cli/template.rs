@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::check::namespace;
+use super::input::namespace;
 use super::print;
 use crate::manifest;
 

@@ -1,6 +1,7 @@
 //! A fixed inventory from manifests: `--inventory PATH`, a folder of them or a dump of a cluster.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,14 +9,17 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::{Inventory, NamespaceState, Source};
+use crate::finding::ObjectRef;
 use crate::manifest::{self, Document, Reading};
+use crate::netpol::pod::Pod;
 use crate::object::{Change, Subject};
 
 pub mod cidrs;
 pub mod names;
 pub mod object;
+pub mod workload;
 
-use object::{Fault, Read};
+use object::{Named, Read};
 
 /// The namespace of a manifest that names none.
 pub const DEFAULT_NAMESPACE: &str = "default";
@@ -35,6 +39,30 @@ pub struct Fixed {
     inventory: Inventory,
 }
 
+/// What some manifests amount to, with everything that is wrong with them.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What could be read. A policy that could not is among the odd ones of its namespace.
+    pub inventory: Inventory,
+    /// What could not be read, or contradicts something else, as `file:line:column: what`.
+    pub problems: Vec<String>,
+}
+
+/// Makes the most of some manifests. What names no namespace is in `default_namespace`.
+#[must_use]
+pub fn load(reading: &Reading, default_namespace: &str) -> Loaded {
+    let mut builder = Builder {
+        inventory: Inventory::default(),
+        default_namespace,
+        seen: HashMap::new(),
+        problems: reading.problems.iter().map(ToString::to_string).collect(),
+    };
+    for document in &reading.documents {
+        builder.add(document);
+    }
+    Loaded { inventory: builder.inventory, problems: builder.problems }
+}
+
 impl Fixed {
     /// Reads a manifest, or all manifests of a folder.
     ///
@@ -49,19 +77,8 @@ impl Fixed {
     /// # Errors
     /// As [`Self::load`].
     pub fn from_reading(reading: &Reading) -> Result<Self, Error> {
-        let mut builder = Builder {
-            inventory: Inventory::default(),
-            seen: HashMap::new(),
-            problems: reading.problems.iter().map(ToString::to_string).collect(),
-        };
-        for document in &reading.documents {
-            builder.add(document);
-        }
-        if builder.problems.is_empty() {
-            Ok(Self { inventory: builder.inventory })
-        } else {
-            Err(Error::Problems(builder.problems))
-        }
+        let Loaded { inventory, problems } = load(reading, DEFAULT_NAMESPACE);
+        if problems.is_empty() { Ok(Self { inventory }) } else { Err(Error::Problems(problems)) }
     }
 }
 
@@ -87,6 +104,7 @@ impl Source for Fixed {
 
 struct Builder<'a> {
     inventory: Inventory,
+    default_namespace: &'a str,
     /// Kind, namespace and name of everything taken, with where it was.
     seen: HashMap<(&'static str, String, String), &'a Document>,
     problems: Vec<String>,
@@ -94,35 +112,53 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn add(&mut self, document: &'a Document) {
-        match object::read(document, DEFAULT_NAMESPACE) {
-            Read::Subject(subject) if self.is_new(&subject, document) => lay(&mut self.inventory, &subject),
-            Read::Subject(_) | Read::Other => {}
-            Read::Faulty { faults, .. } => {
-                for Fault { field, message, .. } in faults {
-                    let message = if field.is_empty() { message } else { format!("{field}: {message}") };
-                    self.problem(document, &field, &message);
+        match object::read(document, self.default_namespace) {
+            Read::Subject(subject) => {
+                let ObjectRef { kind, .. } = subject.object_ref();
+                if self.is_new((kind, subject.namespace.clone(), subject.name.clone()), document) {
+                    lay(&mut self.inventory, &subject);
                 }
             }
+            Read::Faulty { object, faults } => {
+                if let Some(Named { kind: "NetworkPolicy", namespace: Some(namespace), name, .. }) = object {
+                    let reason = faults.first().map(ToString::to_string).unwrap_or_default();
+                    self.inventory.update(&namespace, |state| _ = state.odd.insert(name, reason));
+                }
+                faults.iter().for_each(|fault| self.problem(document, &fault.field, fault));
+            }
+            Read::Other => match workload::read(document, self.default_namespace) {
+                Some(Ok(pod)) => self.add_pod(pod, document),
+                Some(Err(fault)) => self.problem(document, &fault.field, &fault),
+                None => {}
+            },
         }
     }
 
-    /// Several folders may well bring the same Namespace, but two texts for one object contradict
-    /// each other: which of them the cluster has is anybody's guess.
-    fn is_new(&mut self, subject: &Subject, document: &'a Document) -> bool {
-        let object = (subject.object_ref().kind, subject.namespace.clone(), subject.name.clone());
+    fn add_pod(&mut self, pod: Pod, document: &'a Document) {
+        if self.is_new((pod.kind.as_str(), pod.namespace.clone(), pod.name.clone()), document) {
+            let key = (pod.name.clone(), pod.kind);
+            self.inventory.update(&pod.namespace.clone(), |state| _ = state.pods.insert(key, Arc::new(pod)));
+        }
+    }
+
+    /// Several folders may well bring the same object, but two texts for one contradict each other: which of them the
+    /// cluster has is anybody's guess. That is told, and the later one taken, as applying them in this order would.
+    fn is_new(&mut self, object: (&'static str, String, String), document: &'a Document) -> bool {
+        let (kind, namespace, name) = &object;
         let Some(first) = self.seen.get(&object) else {
             self.seen.insert(object, document);
             return true;
         };
-        if first.value != document.value {
-            let (file, line) = (&first.file, first.line);
-            let message = format!("{} is already given otherwise at {file}:{line}", subject.object_ref());
-            self.problem(document, "", &message);
+        if first.value == document.value {
+            return false;
         }
-        false
+        let namespace = if *kind == "Namespace" { String::new() } else { format!("{namespace}/") };
+        let message = format!("{kind} {namespace}{name} is already given otherwise at {}:{}", first.file, first.line);
+        self.problem(document, "", message);
+        true
     }
 
-    fn problem(&mut self, document: &Document, field: &str, message: &str) {
+    fn problem(&mut self, document: &Document, field: &str, message: impl Display) {
         let place = document.place(field);
         self.problems.push(format!("{}:{}:{}: {message}", document.file, place.line, place.column));
     }

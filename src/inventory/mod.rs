@@ -1,4 +1,4 @@
-//! The cluster as values: namespaces and their policies at one moment, with the age of that knowledge.
+//! The cluster as values: namespaces, their policies and pods at one moment, with the age of that knowledge.
 //!
 //! ```text
 //! Source (memory | files | cluster) ── snapshot() ──> Inventory ── overlay(subject) ──> Around { before, after }
@@ -15,6 +15,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
+use crate::netpol::connectivity::{Space, World};
+use crate::netpol::pod::{Pod, PodKind};
 use crate::netpol::policy::NetworkPolicy;
 use crate::netpol::selector::Labels;
 use crate::object::{Change, Subject};
@@ -45,6 +47,8 @@ pub struct NamespaceState {
     pub policies: imbl::OrdMap<String, Arc<NetworkPolicy>>,
     /// Policies that exist but could not be read, by name, with the reason.
     pub odd: BTreeMap<String, String>,
+    /// Pods and workloads by name and kind, as far as the source tells of them.
+    pub pods: imbl::OrdMap<(String, PodKind), Arc<Pod>>,
 }
 
 impl NamespaceState {
@@ -53,6 +57,18 @@ impl NamespaceState {
     pub fn unseen(name: &str) -> Self {
         let labels = Labels::from([(METADATA_NAME.to_owned(), name.to_owned())]);
         Self { name: name.to_owned(), labels, ..Self::default() }
+    }
+
+    /// The namespace as policies see it.
+    #[must_use]
+    pub fn space(&self) -> Space<'_> {
+        Space {
+            name: &self.name,
+            labels: &self.labels,
+            policies: self.policies.values().map(|policy| &**policy).collect(),
+            pods: self.pods.values().map(|pod| &**pod).collect(),
+            unread: self.odd.iter().map(|(name, reason)| (name.as_str(), reason.as_str())).collect(),
+        }
     }
 
     /// A namespace that is gone.
@@ -106,6 +122,13 @@ impl Inventory {
     /// Every namespace seen, in no particular order.
     pub fn namespaces(&self) -> impl Iterator<Item = &Arc<NamespaceState>> {
         self.namespaces.values()
+    }
+
+    /// All namespaces as policies see them. `ip_blocks_match_pods`: whether an ipBlock also means the pods whose
+    /// addresses lie in it.
+    #[must_use]
+    pub fn world(&self, ip_blocks_match_pods: bool) -> World<'_> {
+        World::new(self.namespaces.values().map(|state| state.space()), ip_blocks_match_pods)
     }
 
     /// Puts a namespace in the place of what was known of it.

@@ -5,14 +5,17 @@
 //!                                 Selector           PolicyRule { peers, ports }
 //!                                                     Peer: ipBlock -> IpSet │ selectors -> Selector
 //!                                                     PortSet
+//! connectivity: who is isolated, what is allowed by which rule, what a change opens and closes
 //! coverage:  which pods some policies isolate          (union of Selectors)
 //! extent:    pods x addresses x ports, and containment (what a change makes worse)
 //! ```
 
+pub mod connectivity;
 pub mod coverage;
 pub mod extent;
 pub mod groups;
 pub mod ip_set;
+pub mod pod;
 pub mod policy;
 pub mod port_set;
 pub mod selector;

@@ -9,6 +9,8 @@
 //! Key sets are closed, as they are in a spec: a misspelt `labels` or `spec` would else be an object
 //! of another meaning than its author's.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use super::names;
@@ -81,6 +83,16 @@ pub struct Fault {
     pub help: String,
     /// The API server refuses the object. Otherwise what it would make of it is open.
     pub refused: bool,
+}
+
+/// `spec.ingress[0]: what`, or what alone where it is about the whole.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)
+    }
 }
 
 impl Fault {
