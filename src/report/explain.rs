@@ -219,13 +219,25 @@ fn reach_why(end: End<'_>, direction: Direction, reach: &Reach<'_>) -> String {
     if let Some(outcome) = &reach.doubt {
         return doubt(outcome);
     }
-    let pods: usize = reach.pods.iter().map(|group| group.pods.len()).sum();
+    let pods = counted(reach.pods.iter().map(|group| group.pods.len()).sum());
     let way = if direction == Direction::Egress { "may reach" } else { "may be reached from" };
     let addresses = if reach.addresses.is_empty() { "no address" } else { "addresses" };
-    let s = if pods == 1 { "" } else { "s" };
+    let unknown = match reach.unsettled.len() {
+        0 => String::new(),
+        count => format!("; of {} it is not known", counted(count)),
+    };
     match end {
-        End::Pod(_) => format!("{end} {way} {pods} pod{s} and workloads, and {addresses} outside the cluster"),
-        End::Address(_) => format!("{end} {way} {pods} pod{s} and workloads"),
+        End::Pod(_) => format!("{end} {way} {pods}, and {addresses} outside the cluster{unknown}"),
+        End::Address(_) => format!("{end} {way} {pods}{unknown}"),
+    }
+}
+
+/// `1 pod or workload`.
+fn counted(pods: usize) -> String {
+    match pods {
+        0 => "no pod or workload".to_owned(),
+        1 => "1 pod or workload".to_owned(),
+        count => format!("{count} pods and workloads"),
     }
 }
 

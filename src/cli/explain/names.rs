@@ -124,13 +124,12 @@ impl<'w, 'a> Names<'w, 'a> {
             None => nearest(namespace, sorted(self.pods.keys().copied()))
                 .map(|near| if self.named(near, name).is_empty() { near.to_owned() } else { format!("{near}/{name}") }),
         };
-        if let Some(alike) = &alike {
-            text.push_str(&format!("; did you mean `{alike}`?"));
-        }
         let elsewhere = self.world.spaces().flat_map(|space| self.named(space.name, name));
         let elsewhere: Vec<&Pod> = elsewhere.copied().filter(|pod| Some(pod.to_string()) != alike).collect();
+        let there_is = if alike.is_some() { " There is" } else { "; there is" };
+        text.extend(alike.map(|alike| format!("; did you mean `{alike}`?")));
         if !elsewhere.is_empty() {
-            text.push_str(&format!("; there is {}", listed(&elsewhere)));
+            text.push_str(&format!("{there_is} {}", listed(&elsewhere)));
         }
         text
     }

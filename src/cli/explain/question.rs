@@ -10,7 +10,7 @@ use super::names::{Found, Names};
 use crate::config::nearest::nearest;
 use crate::inventory::Inventory;
 use crate::netpol::connectivity::{End, Question, World};
-use crate::netpol::pod::Pod;
+use crate::netpol::pod::{Pod, PodKind};
 use crate::netpol::policy::Direction;
 use crate::netpol::port_set::Protocol;
 use crate::report::explain::{Connection, Told, Verdict};
@@ -178,6 +178,12 @@ impl<'a> Known<'_, 'a> {
         };
         let (from, to) = (find(&asked.from)?, find(&asked.to)?);
         notes.dedup();
+        if let (Some(End::Pod(from)), Some(End::Pod(to))) = (from, to)
+            && from.is_same_object(to)
+            && from.kind != PodKind::Pod
+        {
+            notes.push(format!("asked of two pods of {from}: a single Pod always reaches itself"));
+        }
         match (from, to) {
             (Some(from), Some(to)) => {
                 let mut connection = match &asked.port {

@@ -99,12 +99,13 @@ impl Probe<'_> {
                 Err(reason) => return comment(&reason),
             },
         };
-        let connect = self.connect(&address, to);
         match source {
             None => {
-                let _ = writeln!(text, "{connect}");
+                let _ = writeln!(text, "{}", self.nc(&address));
             }
             Some((pod, labels)) => {
+                let connect =
+                    if self.protocol == Protocol::Sctp { self.agnhost(&address, to) } else { self.nc(&address) };
                 let image = if self.protocol == Protocol::Sctp { AGNHOST } else { self.image };
                 let _ = writeln!(
                     text,
@@ -119,24 +120,27 @@ impl Probe<'_> {
         text
     }
 
-    /// What the probe runs; `address` is quoted already.
-    fn connect(&self, address: &str, to: End<'_>) -> String {
+    /// `address` is quoted already.
+    fn nc(&self, address: &str) -> String {
         let port = self.port;
         match self.protocol {
             Protocol::Tcp => format!("nc -z -w {WAIT} {address} {port}"),
             Protocol::Udp => format!("nc -u -z -w {WAIT} {address} {port}"),
-            Protocol::Sctp => {
-                // Whether the address of a pod takes brackets is known on the cluster alone.
-                let target = match to {
-                    End::Address(IpAddr::V6(_)) => format!("'[{address}]:{port}'"),
-                    End::Address(IpAddr::V4(_)) => format!("{address}:{port}"),
-                    End::Pod(_) => format!(
-                        "\"$(case \"$address\" in *:*) echo \"[$address]\";; *) echo \"$address\";; esac):{port}\""
-                    ),
-                };
-                format!("/agnhost connect --protocol=sctp --timeout={WAIT}s {target}")
-            }
+            Protocol::Sctp => format!("ncat --sctp -z -w {WAIT} {address} {port}"),
         }
+    }
+
+    fn agnhost(&self, address: &str, to: End<'_>) -> String {
+        let port = self.port;
+        let target = match to {
+            End::Address(IpAddr::V4(_)) => format!("{address}:{port}"),
+            End::Address(IpAddr::V6(_)) => format!("'[{address}]:{port}'"),
+            // Of which family a pod's address is, the cluster alone knows.
+            End::Pod(_) => {
+                format!(r#""$(case {address} in *:*) echo "[$address]";; *) echo {address};; esac):{port}""#)
+            }
+        };
+        format!("/agnhost connect --protocol=sctp --timeout={WAIT}s {target}")
     }
 }
 

@@ -13,11 +13,11 @@
 
 use std::fmt::Write as _;
 
-use super::{Connection, Port, Told, Verdict, doubt, name, reach_verdict, reach_why, yaml};
+use super::{Connection, Port, Told, Verdict, name, reach_verdict, reach_why, yaml};
 use crate::netpol::connectivity::reach::{Lack, Miss, Pods, Reach};
 use crate::netpol::connectivity::{End, Outcome, Side, World};
 use crate::netpol::ip_set::IpSet;
-use crate::netpol::pod::PodKind;
+use crate::netpol::pod::{Pod, PodKind};
 use crate::netpol::policy::{Direction, NetworkPolicy};
 use crate::netpol::port_set::PortSet;
 use crate::report::text::{BOLD, GREEN, MAGENTA, PLAIN, RED, clean};
@@ -58,9 +58,9 @@ fn of_connection(connection: &Connection<'_>, world: &World<'_>, coloured: bool)
         None => format!("{from} to {to}{}", Port(*port)),
     };
     let mut text = headed(connection.verdict(), &what, &connection.why(), coloured);
-    text.push('\n');
     let without_policies = matches!(answer.outcome, Outcome::HostNetwork(_) | Outcome::Itself);
     if !without_policies {
+        text.push('\n');
         let mut lines = Vec::new();
         for (end, side, direction, other) in connection.sides() {
             of_side(connection, world, (end, side, direction, other), &mut lines);
@@ -163,17 +163,15 @@ fn of_reach(end: End<'_>, direction: Direction, reach: &Reach<'_>, notes: &[Stri
     let sure = if reach.doubt.is_some() { "surely " } else { "" };
     for group in &reach.pods {
         let ports = shown(&group.ports.items(), &group.ports.to_string());
-        write_line(&mut text, &format!("  {sure}namespace {}: {}, {ports}", group.namespace, pods(group)));
+        write_line(&mut text, &format!("  {sure}namespace {}: {} on {ports}", group.namespace, pods(group)));
     }
     for (set, ports) in &reach.addresses {
         let ports = shown(&ports.items(), &ports.to_string());
-        write_line(&mut text, &format!("  {sure}{}, {ports}", addresses(set)));
+        write_line(&mut text, &format!("  {sure}{} on {ports}", addresses(set)));
     }
-    for (pod, outcome) in reach.unsettled.iter().take(SHOWN) {
-        write_line(&mut text, &format!("  not known: {pod}: {}", doubt(outcome)));
-    }
-    if reach.unsettled.len() > SHOWN {
-        write_line(&mut text, &format!("  not known: {} more pods", reach.unsettled.len() - SHOWN));
+    if !reach.unsettled.is_empty() {
+        let names: Vec<String> = reach.unsettled.iter().map(|(pod, outcome)| unsettled(pod, outcome)).collect();
+        write_line(&mut text, &format!("  not known: {}", shown(&names, &names.join(", "))));
     }
     write_notes(&mut text, notes);
     text
@@ -186,6 +184,15 @@ fn pods(group: &Pods<'_>) -> String {
     let named = |(name, count): (String, usize)| if count == 1 { name } else { format!("{name} ({count} pods)") };
     let names: Vec<String> = group.folded().into_iter().map(named).collect();
     shown(&names, &names.join(", "))
+}
+
+fn unsettled(pod: &Pod, outcome: &Outcome<'_>) -> String {
+    match outcome {
+        Outcome::Unread { namespace, policy, .. } => {
+            format!("{pod} (the policy {namespace}/{policy} could not be read)")
+        }
+        _ => format!("{pod} (hostNetwork)"),
+    }
 }
 
 fn addresses(set: &IpSet) -> String {
