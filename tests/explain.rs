@@ -265,7 +265,8 @@ fn without_a_port_the_ports_are_told_and_without_an_end_what_it_reaches() {
     assert!(to.contains("  namespace shop: Deployment/web on TCP/5432\n"), "{to}");
     assert!(to.contains("  not known: infra/agent (hostNetwork)\n"), "{to}");
     let from = explain(&["--from", "shop/web"]).out;
-    assert!(from.contains("every address outside the cluster but 10.0.0.0/8"), "{from}");
+    assert!(from.contains("  every IPv4 address but 10.0.0.0/8; 2001:db8::/32 on TCP/443, UDP/53\n"), "{from}");
+    assert!(from.contains("  10.0.0.0/8; every IPv6 address but 2001:db8::/32 on UDP/53\n"), "{from}");
     let address: Value = serde_json::from_str(&explain(&["--from", "192.0.2.1", "-o", "json"]).out).expect("JSON");
     assert_eq!(address["reach"]["pods"][0]["namespace"], "shop");
 }

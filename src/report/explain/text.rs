@@ -11,6 +11,7 @@
 //!   allowed by none: there is no rule for ingress
 //! ```
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::{Connection, Port, Told, Verdict, name, reach_verdict, reach_why, yaml};
@@ -161,9 +162,10 @@ fn of_reach(end: End<'_>, direction: Direction, reach: &Reach<'_>, notes: &[Stri
         write_line(&mut text, &isolated);
     }
     let sure = if reach.doubt.is_some() { "surely " } else { "" };
-    for group in &reach.pods {
-        let ports = shown(&group.ports.items(), &group.ports.to_string());
-        write_line(&mut text, &format!("  {sure}namespace {}: {} on {ports}", group.namespace, pods(group)));
+    for (namespaces, which, ports) in by_namespaces(&reach.pods) {
+        let s = if namespaces.len() == 1 { "" } else { "s" };
+        let listed = shown(&namespaces, &namespaces.join(", "));
+        write_line(&mut text, &format!("  {sure}namespace{s} {listed}: {which} on {ports}"));
     }
     for (set, ports) in &reach.addresses {
         let ports = shown(&ports.items(), &ports.to_string());
@@ -175,6 +177,21 @@ fn of_reach(end: End<'_>, direction: Direction, reach: &Reach<'_>, notes: &[Stri
     }
     write_notes(&mut text, notes);
     text
+}
+
+/// Namespaces of which the same is to be said are told together: their names, which pods, which ports.
+fn by_namespaces(groups: &[Pods<'_>]) -> Vec<(Vec<String>, String, String)> {
+    let mut told: Vec<(Vec<String>, String, String)> = Vec::new();
+    let mut places: HashMap<(String, String), usize> = HashMap::new();
+    for group in groups {
+        let which = (pods(group), shown(&group.ports.items(), &group.ports.to_string()));
+        let place = *places.entry(which.clone()).or_insert(told.len());
+        match told.get_mut(place) {
+            Some((namespaces, ..)) => namespaces.push(group.namespace.to_owned()),
+            None => told.push((vec![group.namespace.to_owned()], which.0, which.1)),
+        }
+    }
+    told
 }
 
 fn pods(group: &Pods<'_>) -> String {
@@ -195,19 +212,29 @@ fn unsettled(pod: &Pod, outcome: &Outcome<'_>) -> String {
     }
 }
 
+/// The blocks of a set, or those it lacks where they are fewer; each family by itself.
 fn addresses(set: &IpSet) -> String {
+    if set.is_all() {
+        return "every address outside the cluster".to_owned();
+    }
     let listed = |set: &IpSet| {
         let blocks: Vec<String> = set.cidrs().iter().map(ToString::to_string).collect();
         shown(&blocks, &blocks.join(", "))
     };
-    let rest = IpSet::all().difference(set);
-    if rest.is_empty() {
-        "every address outside the cluster".to_owned()
-    } else if rest.cidrs().len() < set.cidrs().len() {
-        format!("every address outside the cluster but {}", listed(&rest))
-    } else {
-        format!("addresses {}", listed(set))
-    }
+    let family = |(name, whole): (&str, IpSet)| {
+        let (held, lacking) = (set.intersection(&whole), whole.difference(set));
+        if held.is_empty() {
+            None
+        } else if lacking.is_empty() {
+            Some(format!("every {name} address"))
+        } else if lacking.cidrs().len() < held.cidrs().len() {
+            Some(format!("every {name} address but {}", listed(&lacking)))
+        } else {
+            Some(listed(&held))
+        }
+    };
+    let families = [("IPv4", IpSet::v4_all()), ("IPv6", IpSet::v6_all())];
+    families.into_iter().filter_map(family).collect::<Vec<_>>().join("; ")
 }
 
 /// `whole`, unless there are too many items to be read.
