@@ -260,6 +260,8 @@ fn without_a_port_the_ports_are_told_and_without_an_end_what_it_reaches() {
     assert_eq!((&answer["verdict"], &answer["ports"]), (&json!("allow"), &json!(["TCP/5432"])));
     let udp = explain(&["--from", "shop/web", "--to", "data/db", "--protocol", "UDP", "-o", "jsonl"]).out;
     assert_eq!(serde_json::from_str::<Value>(&udp).expect("JSON")["verdict"], "deny");
+    let repair = explain(&["--from", "shop/web", "--to", "shop/api", "--protocol", "TCP"]).out;
+    assert!(repair.starts_with("deny:") && repair.contains("    - ports:\n        - protocol: TCP\n"), "{repair}");
 
     let to = explain(&["--to", "data/db"]).out;
     assert!(to.contains("  namespace shop: Deployment/web on TCP/5432\n"), "{to}");

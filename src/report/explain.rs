@@ -27,7 +27,7 @@ const NAMED: usize = 3;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told<'a> {
     /// About a connection between two ends.
-    Connection(Connection<'a>),
+    Connection(Box<Connection<'a>>),
     /// About all that one end may reach or be reached from.
     Reach {
         /// The end.
@@ -55,6 +55,8 @@ pub struct Connection<'a> {
     pub to: End<'a>,
     /// On which port; `None` asks for all that pass.
     pub port: Option<(Protocol, u16)>,
+    /// The ports asked about: that one, or all of a protocol, or all.
+    pub wanted: PortSet,
     /// What the policies say.
     pub answer: Answer<'a>,
     /// The ports that pass, where none was asked for.
@@ -91,20 +93,16 @@ impl<'a> Connection<'a> {
     pub fn on_port(world: &World<'a>, question: Question<'a>) -> Self {
         let Question { from, to, protocol, port } = question;
         let answer = world.ask(question);
-        Self { from, to, port: Some((protocol, port)), answer, passing: None, notes: Vec::new() }
+        let wanted = PortSet::single(protocol, port);
+        Self { from, to, port: Some((protocol, port)), wanted, answer, passing: None, notes: Vec::new() }
     }
 
     /// Asks for the ports that pass, those of one protocol alone if so wished.
     #[must_use]
     pub fn on_any_port(world: &World<'a>, from: End<'a>, to: End<'a>, protocol: Option<Protocol>) -> Self {
-        let Passage { mut ports, mut answer } = world.ports_between(from, to);
-        if let Some(protocol) = protocol {
-            ports = ports.intersection(&PortSet::protocol(protocol));
-        }
-        if answer.outcome == Outcome::Allowed && ports.is_empty() {
-            answer.outcome = Outcome::Denied;
-        }
-        Self { from, to, port: None, answer, passing: Some(ports), notes: Vec::new() }
+        let wanted = protocol.map_or_else(PortSet::all, PortSet::protocol);
+        let Passage { ports, answer } = world.ports_between(from, to, &wanted);
+        Self { from, to, port: None, wanted, answer, passing: Some(ports), notes: Vec::new() }
     }
 
     /// The verdict.
@@ -127,8 +125,7 @@ impl<'a> Connection<'a> {
         if self.answer.outcome != Outcome::Denied {
             return Vec::new();
         }
-        let ports = self.port.map_or_else(PortSet::all, |(protocol, port)| PortSet::single(protocol, port));
-        let repair = |(end, side, direction, other)| world.repair((end, side), direction, other, &ports);
+        let repair = |(end, side, direction, other)| world.repair((end, side), direction, other, &self.wanted);
         self.sides().into_iter().filter_map(repair).collect()
     }
 

@@ -192,7 +192,7 @@ impl<'a> Known<'_, 'a> {
                 };
                 notes.append(&mut connection.notes);
                 connection.notes = notes;
-                Ok(Told::Connection(connection))
+                Ok(Told::Connection(Box::new(connection)))
             }
             (Some(end), None) => Ok(self.reach(end, Direction::Egress, notes)),
             (None, Some(end)) => Ok(self.reach(end, Direction::Ingress, notes)),

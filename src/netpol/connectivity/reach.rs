@@ -88,11 +88,11 @@ struct Bounds<'a> {
 }
 
 impl<'a> World<'a> {
-    /// The ports on which one end reaches the other.
+    /// The ports among `wanted`, which are numbers, on which one end reaches the other.
     #[must_use]
-    pub fn ports_between(&self, from: End<'a>, to: End<'a>) -> Passage<'a> {
+    pub fn ports_between(&self, from: End<'a>, to: End<'a>, wanted: &PortSet) -> Passage<'a> {
         let (egress, ingress) = (self.governed(from, Direction::Egress), self.governed(to, Direction::Ingress));
-        self.passage((from, &egress), (to, &ingress))
+        self.passage((from, &egress), (to, &ingress), wanted)
     }
 
     /// What an end may reach (`Egress`), or be reached from (`Ingress`).
@@ -113,13 +113,14 @@ impl<'a> World<'a> {
         if host.is_some() {
             return reach;
         }
+        let all = PortSet::all();
         for space in self.spaces() {
             let mut groups: Vec<Pods<'a>> = Vec::new();
             for &pod in &space.pods {
                 let theirs = self.governed(End::Pod(pod), opposite(direction));
                 let Passage { ports, answer } = match direction {
-                    Direction::Egress => self.passage((end, &mine), (End::Pod(pod), &theirs)),
-                    Direction::Ingress => self.passage((End::Pod(pod), &theirs), (end, &mine)),
+                    Direction::Egress => self.passage((end, &mine), (End::Pod(pod), &theirs), &all),
+                    Direction::Ingress => self.passage((End::Pod(pod), &theirs), (end, &mine), &all),
                 };
                 match answer.outcome {
                     Outcome::Allowed => match groups.iter_mut().find(|group| group.ports == ports) {
@@ -167,9 +168,9 @@ impl<'a> World<'a> {
         Governed { rules: rules(&isolated_by, direction), unread: self.unread_at(end), isolated_by }
     }
 
-    fn passage(&self, from: (End<'a>, &Governed<'a>), to: (End<'a>, &Governed<'a>)) -> Passage<'a> {
-        let egress = self.bounds(from.1, to.0, to.0);
-        let ingress = self.bounds(to.1, from.0, to.0);
+    fn passage(&self, from: (End<'a>, &Governed<'a>), to: (End<'a>, &Governed<'a>), wanted: &PortSet) -> Passage<'a> {
+        let egress = self.bounds(from.1, to.0, to.0, wanted);
+        let ingress = self.bounds(to.1, from.0, to.0, wanted);
         let sure = egress.sure.intersection(&ingress.sure);
         let possible = egress.possible.intersection(&ingress.possible);
         let outcome = apart(from.0, to.0).unwrap_or_else(|| match from.1.unread.or(to.1.unread) {
@@ -178,7 +179,7 @@ impl<'a> World<'a> {
             _ => Outcome::Allowed,
         });
         let ports = match outcome {
-            Outcome::Itself => PortSet::all(),
+            Outcome::Itself => wanted.clone(),
             Outcome::HostNetwork(_) => PortSet::empty(),
             Outcome::Allowed | Outcome::Denied | Outcome::Unread { .. } => sure,
         };
@@ -186,15 +187,15 @@ impl<'a> World<'a> {
     }
 
     /// What an end lets pass to or from `other`, `called` being the end whose ports are meant.
-    fn bounds(&self, governed: &Governed<'a>, other: End<'a>, called: End<'a>) -> Bounds<'a> {
+    fn bounds(&self, governed: &Governed<'a>, other: End<'a>, called: End<'a>, wanted: &PortSet) -> Bounds<'a> {
         let admitting = governed.rules.iter().filter(|(found, rule)| self.admits(&found.policy.namespace, rule, other));
-        let with_ports = admitting.map(|(found, rule)| (*found, called.numbers(&rule.ports)));
+        let with_ports = admitting.map(|(found, rule)| (*found, called.numbers(&rule.ports).intersection(wanted)));
         let (allowed_by, ports): (Vec<_>, Vec<_>) = with_ports.filter(|(_, ports)| !ports.is_empty()).unzip();
         let by_rules = PortSet::union_of(ports);
         let (sure, possible) = match (governed.unread, governed.isolated_by.is_empty()) {
             // What a rule allows stays allowed; anything else is possible.
-            (Some(_), _) => (by_rules, PortSet::all()),
-            (None, true) => (PortSet::all(), PortSet::all()),
+            (Some(_), _) => (by_rules, wanted.clone()),
+            (None, true) => (wanted.clone(), wanted.clone()),
             (None, false) => (by_rules.clone(), by_rules),
         };
         Bounds { sure, possible, side: Side { isolated_by: governed.isolated_by.clone(), allowed_by } }

@@ -34,7 +34,7 @@ pub fn render(told: &Told<'_>, world: &World<'_>, number: usize, image: &str) ->
         let reason = if let Told::NotAsked { reason } = told { reason } else { "it names no connection" };
         return comment(&format!("{number}. cannot be tried: {reason}"));
     };
-    let Connection { from, to, port, answer, .. } = connection;
+    let Connection { from, to, port, answer, .. } = &**connection;
     let Some((protocol, port)) = *port else {
         return comment(&format!("{number}. {from} to {to}: name a port to try"));
     };

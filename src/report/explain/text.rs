@@ -48,7 +48,7 @@ fn headed(verdict: Verdict, what: &str, why: &str, coloured: bool) -> String {
 }
 
 fn of_connection(connection: &Connection<'_>, world: &World<'_>, coloured: bool) -> String {
-    let Connection { from, to, port, answer, passing, notes } = connection;
+    let Connection { from, to, port, answer, passing, notes, .. } = connection;
     let to = match (from, to) {
         (End::Pod(from), End::Pod(to)) if from.is_same_object(to) && from.kind == PodKind::Pod => "itself".to_owned(),
         (End::Pod(from), End::Pod(to)) if from.is_same_object(to) => "another of its pods".to_owned(),
@@ -71,9 +71,7 @@ fn of_connection(connection: &Connection<'_>, world: &World<'_>, coloured: bool)
     write_notes(&mut text, notes);
     let repairs = connection.repairs(world);
     if !repairs.is_empty() {
-        text.push_str(
-            "\nThis would let it pass. Policies add up, and this one isolates no pod that was not isolated:\n",
-        );
+        text.push_str("\nTo let it pass, add what follows; it isolates no pod that is not isolated already.\n");
         let told: Vec<String> = repairs.iter().map(|policy| repair(connection, policy)).collect();
         let _ = write!(text, "\n{}", told.join("---\n"));
     }
@@ -112,10 +110,7 @@ fn of_side<'a>(
     }
     lines.push(format!("  allowed by none: no rule has {other} among its peers{on}"));
     let called = connection.to;
-    let holds = |ports: &PortSet| match connection.port {
-        Some((protocol, port)) => called.numbers(ports).contains(protocol, port),
-        None => !called.numbers(ports).is_empty(),
-    };
+    let holds = |ports: &PortSet| called.numbers(ports).intersects(&connection.wanted);
     let misses: Vec<Miss<'_>> = world.misses(side, direction, other, holds).collect();
     for Miss { rule, lacks } in misses.iter().take(SHOWN) {
         lines.push(match lacks {

@@ -16,13 +16,15 @@ fn agrees_with_each_port(cluster: &Cluster) -> Result<(), TestCaseError> {
     let world = cluster.world(&[]);
     for from in cluster.ends() {
         for to in cluster.ends() {
-            let Passage { ports: passing, answer } = world.ports_between(from, to);
+            let Passage { ports: passing, answer } = world.ports_between(from, to, &PortSet::all());
             for (protocol, port) in ports() {
                 let asked = world.ask(Question { from, to, protocol, port }).outcome;
                 let passes = matches!(asked, Outcome::Allowed | Outcome::Itself);
                 prop_assert_eq!(passing.contains(protocol, port), passes, "{} to {} {} {}", from, to, protocol, port);
                 prop_assert!(answer.outcome != Outcome::Denied || asked == Outcome::Denied);
             }
+            let udp = PortSet::protocol(Protocol::Udp);
+            prop_assert_eq!(world.ports_between(from, to, &udp).ports, passing.intersection(&udp));
             let some = ports().any(|(protocol, port)| passing.contains(protocol, port));
             prop_assert!(some || !matches!(answer.outcome, Outcome::Allowed | Outcome::Itself));
         }
@@ -37,7 +39,7 @@ fn finds_every_end(cluster: &Cluster) -> Result<(), TestCaseError> {
             let reach = world.reach(end, direction);
             for other in cluster.ends() {
                 let (from, to) = if direction == Direction::Egress { (end, other) } else { (other, end) };
-                let Passage { ports, answer } = world.ports_between(from, to);
+                let Passage { ports, answer } = world.ports_between(from, to, &PortSet::all());
                 let told = match (end, other) {
                     (_, End::Pod(pod)) => {
                         let in_group = |group: &&Pods<'_>| group.pods.iter().any(|other| other.is_same_object(pod));
