@@ -12,6 +12,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod certs;
 mod check;
 mod config;
+mod explain;
 mod input;
 mod logging;
 mod reload;
@@ -34,6 +35,8 @@ enum Command {
     Serve(Box<serve::Args>),
     /// Judge manifests, all of them together as one bundle
     Check(Box<check::Args>),
+    /// Say whether policies allow a connection, and which
+    Explain(Box<explain::Args>),
     /// List the rules, or explain one of them
     Rules(rules::Args),
     /// Check a rule set, show the built-in one or the schema of both
@@ -65,6 +68,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match cli.command {
         Command::Serve(args) => serve::run(*args),
         Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Template(args) => template::run(&args),
         Command::Certs(args) => certs::run(args),

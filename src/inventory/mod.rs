@@ -15,6 +15,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
+pub use crate::netpol::connectivity::METADATA_NAME;
 use crate::netpol::connectivity::{Space, World};
 use crate::netpol::pod::{Pod, PodKind};
 use crate::netpol::policy::NetworkPolicy;
@@ -24,10 +25,6 @@ use crate::object::{Change, Subject};
 pub mod from_cluster;
 pub mod from_files;
 pub mod memory;
-
-/// The label that names a namespace; set by every API server since 1.21 and settable by nobody.
-/// Source: API reference, well-known labels.
-pub const METADATA_NAME: &str = "kubernetes.io/metadata.name";
 
 /// One namespace and the policies in it.
 #[derive(Clone, Debug, Default, PartialEq)]

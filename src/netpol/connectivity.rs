@@ -20,8 +20,14 @@ use super::port_set::{PortSet, Protocol};
 use super::selector::Labels;
 
 pub mod difference;
+pub mod reach;
+pub mod repair;
 #[cfg(test)]
 mod tests;
+
+/// The label that names a namespace; set by every API server since 1.21 and settable by nobody.
+/// Source: API reference, well-known labels.
+pub const METADATA_NAME: &str = "kubernetes.io/metadata.name";
 
 /// A namespace as policies see it.
 #[derive(Clone, Debug)]
@@ -231,37 +237,41 @@ impl<'a> World<'a> {
     }
 
     fn outcome(&self, question: Question<'a>, egress: &Side<'a>, ingress: &Side<'a>) -> Outcome<'a> {
-        let ends = [(question.from, egress), (question.to, ingress)];
-        let host = ends.iter().find_map(|(end, _)| match end {
-            End::Pod(pod) if pod.host_network => Some(*pod),
-            End::Pod(_) | End::Address(_) => None,
-        });
-        if let Some(pod) = host {
-            return Outcome::HostNetwork(pod);
-        }
-        // Two pods of one workload are two pods.
-        if let (End::Pod(from), End::Pod(to)) = (question.from, question.to)
-            && from.kind == PodKind::Pod
-            && (&from.namespace, &from.name, to.kind) == (&to.namespace, &to.name, PodKind::Pod)
-        {
-            return Outcome::Itself;
+        if let Some(outcome) = apart(question.from, question.to) {
+            return outcome;
         }
         // Whatever else there is, what a rule allows stays allowed. Everything short of that an unread policy could
         // change: isolate what is open, and allow what is not.
-        let in_doubt = |(end, side): &(End<'a>, &Side<'a>)| match end {
-            End::Pod(pod) if side.allowed_by.is_empty() => {
-                self.space(&pod.namespace).and_then(|space| Some((space.name, *space.unread.first()?)))
-            }
-            End::Pod(_) | End::Address(_) => None,
+        let in_doubt = |(end, side): &(End<'a>, &Side<'a>)| {
+            if side.allowed_by.is_empty() { self.unread_at(*end) } else { None }
         };
+        let ends = [(question.from, egress), (question.to, ingress)];
         if ends.iter().any(|end| !end.1.allows() && in_doubt(end).is_none()) {
             return Outcome::Denied;
         }
-        match ends.iter().find_map(in_doubt) {
-            Some((namespace, (policy, reason))) => Outcome::Unread { namespace, policy, reason },
-            None => Outcome::Allowed,
-        }
+        ends.iter().find_map(in_doubt).unwrap_or(Outcome::Allowed)
     }
+
+    /// The first policy beside this end that could not be read.
+    fn unread_at(&self, end: End<'_>) -> Option<Outcome<'a>> {
+        let End::Pod(pod) = end else { return None };
+        let space = self.space(&pod.namespace)?;
+        let (policy, reason) = *space.unread.first()?;
+        Some(Outcome::Unread { namespace: space.name, policy, reason })
+    }
+}
+
+/// What holds between two ends whatever the policies say.
+fn apart<'a>(from: End<'a>, to: End<'a>) -> Option<Outcome<'a>> {
+    let host = [from, to].into_iter().find_map(|end| match end {
+        End::Pod(pod) if pod.host_network => Some(Outcome::HostNetwork(pod)),
+        End::Pod(_) | End::Address(_) => None,
+    });
+    host.or(match (from, to) {
+        // Two pods of one workload are two pods.
+        (End::Pod(from), End::Pod(to)) if from.kind == PodKind::Pod && from.is_same_object(to) => Some(Outcome::Itself),
+        _ => None,
+    })
 }
 
 fn in_block(cidr: ipnet::IpNet, except: &[ipnet::IpNet], address: IpAddr) -> bool {

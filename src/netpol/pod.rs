@@ -106,6 +106,12 @@ pub struct Pod {
 }
 
 impl Pod {
+    /// Whether both are the same Pod, or the pods of the same workload.
+    #[must_use]
+    pub fn is_same_object(&self, other: &Self) -> bool {
+        (self.kind, &self.namespace, &self.name) == (other.kind, &other.namespace, &other.name)
+    }
+
     /// Whether a set of ports, as a rule gives it, holds this port of this pod: names mean what the pod calls so.
     #[must_use]
     pub fn listens_within(&self, ports: &PortSet, protocol: Protocol, number: u16) -> bool {

@@ -4,6 +4,8 @@
 //! CheckReport ── text::render ──> for people, as a compiler would say it
 //!             └─ json::render ──> for tools, as the contract has it; or one line each
 //! ```
+//!
+//! [`explain`] tells answers about connections.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use serde::{Serialize, Serializer};
 
 use crate::finding::{Finding, Level, Unjudged};
 
+pub mod explain;
 pub mod json;
 #[cfg(test)]
 mod tests;

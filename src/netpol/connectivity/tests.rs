@@ -3,6 +3,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::netpol::pod::NamedPort;
 
+pub(super) mod worlds;
+
 fn pod(namespace: &str, name: &str, labels: &[(&str, &str)]) -> Pod {
     Pod {
         namespace: namespace.to_owned(),
