@@ -3,6 +3,7 @@ use crate::inventory::from_files::{DEFAULT_NAMESPACE, load};
 use crate::manifest;
 
 mod agrees;
+mod scale;
 
 /// The rows as text, `+` for what appears, and the notes after them.
 fn diff(before: &str, after: &str) -> Vec<String> {
@@ -221,10 +222,6 @@ fn pods_go_by_what_controls_them() {
         );
     assert_eq!(
         diff(&before, &closed),
-        [
-            "- any address -> a/db: all ports",
-            "- a/Deployment/web -> a/db: all ports",
-            "- any pod of any other namespace -> a/db: all ports",
-        ]
+        ["- any address -> a/db: all ports", "- any pod of any other namespace, a/Deployment/web -> a/db: all ports",]
     );
 }
