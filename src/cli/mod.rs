@@ -12,6 +12,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod certs;
 mod check;
 mod config;
+mod diff;
 mod explain;
 mod input;
 mod logging;
@@ -37,6 +38,8 @@ enum Command {
     Check(Box<check::Args>),
     /// Say whether policies allow a connection, and which
     Explain(Box<explain::Args>),
+    /// Tell what becomes reachable and what stops being reachable between two sets of manifests
+    Diff(diff::Args),
     /// List the rules, or explain one of them
     Rules(rules::Args),
     /// Check a rule set, show the built-in one or the schema of both
@@ -70,6 +73,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Template(args) => template::run(&args),
         Command::Certs(args) => certs::run(args),
         Command::Rules(args) => rules::run(&args),
@@ -97,6 +101,16 @@ fn unless_closed(error: &io::Error) -> ExitCode {
 /// Says on stderr what a result leaves unsaid.
 fn note(what: impl std::fmt::Display) {
     let _ = writeln!(anstream::stderr(), "note: {what}");
+}
+
+/// Says on stderr what could not be read, where the rest is still of use.
+fn warn(what: impl std::fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "warning: {what}");
+}
+
+/// Whether what goes to stdout is coloured: on a terminal, unless the user wants none.
+fn wants_colour() -> bool {
+    anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
 }
 
 /// Writes to stderr what is complete in itself, line breaks included.

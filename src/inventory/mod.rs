@@ -15,7 +15,6 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-pub use crate::netpol::connectivity::METADATA_NAME;
 use crate::netpol::connectivity::{Space, World};
 use crate::netpol::pod::{Pod, PodKind};
 use crate::netpol::policy::NetworkPolicy;
@@ -25,6 +24,8 @@ use crate::object::{Change, Subject};
 pub mod from_cluster;
 pub mod from_files;
 pub mod memory;
+
+pub use crate::netpol::METADATA_NAME;
 
 /// One namespace and the policies in it.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -25,10 +25,6 @@ pub mod repair;
 #[cfg(test)]
 mod tests;
 
-/// The label that names a namespace; set by every API server since 1.21 and settable by nobody.
-/// Source: API reference, well-known labels.
-pub const METADATA_NAME: &str = "kubernetes.io/metadata.name";
-
 /// A namespace as policies see it.
 #[derive(Clone, Debug)]
 pub struct Space<'a> {

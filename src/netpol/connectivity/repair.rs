@@ -3,7 +3,8 @@
 //! Policies add up, so a policy more takes nothing from anybody, as long as it isolates no pod that was not isolated
 //! before: its pods are among those of a policy that isolates them already.
 
-use super::{Direction, End, METADATA_NAME, NetworkPolicy, Pod, Side, World};
+use super::{Direction, End, NetworkPolicy, Pod, Side, World};
+use crate::netpol::METADATA_NAME;
 use crate::netpol::policy::{Peer, PolicyRule, PolicySpec, is_label_key};
 use crate::netpol::port_set::{PortSet, Protocol};
 use crate::netpol::selector::{Labels, Selector, is_label_value};

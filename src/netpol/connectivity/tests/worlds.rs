@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 
-use super::super::{End, METADATA_NAME, Space, World};
+use super::super::{End, Space, World};
+use crate::netpol::METADATA_NAME;
 use crate::netpol::pod::{NamedPort, Pod, PodKind};
 use crate::netpol::policy::NetworkPolicy;
 use crate::netpol::port_set::Protocol;
