@@ -15,8 +15,8 @@
 //! the policies that isolate it. `explain blocks-match-no-pods` asks where an ipBlock means only addresses outside of
 //! the cluster. The manifests of `yaml faulty` have something that cannot be read, those of `yaml` have not.
 //!
-//! Every answer is asked of the naive evaluator as well, which the test `oracle` holds the crate to: these cases are
-//! what holds the naive one.
+//! Every answer is asked of `portcullis explain` as well, and of the naive evaluator that the test `oracle` holds the
+//! crate to: these cases are what holds the naive one.
 
 use std::fs;
 use std::path::Path;

@@ -1,13 +1,15 @@
 //! `yaml` and `explain` blocks.
 
+use std::fs;
 use std::net::IpAddr;
+use std::process::Command;
 
 use portcullis::inventory::from_files::{self, Loaded};
 use portcullis::manifest::{self, Reading};
 use portcullis::netpol::connectivity::{End, Outcome, Question, Side, World};
 use portcullis::netpol::pod::{Pod, PodKind};
 use portcullis::netpol::port_set::Protocol;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::literate::Section;
 use crate::naive::{self, Naive, Verdict};
@@ -15,9 +17,13 @@ use crate::naive::{self, Naive, Verdict};
 /// How many answers were held to what is written, or what is wrong and on which line.
 pub(crate) type Result = std::result::Result<usize, Vec<(usize, String)>>;
 
+fn manifests(section: &Section, until: usize) -> String {
+    section.manifests(until, |info| matches!(info, "yaml" | "yaml faulty"))
+}
+
 /// The manifests above a block, read as one file.
 fn read(section: &Section, until: usize) -> Reading {
-    manifest::parse("", &section.manifests(until, |info| info.starts_with("yaml")))
+    manifest::parse("", &manifests(section, until))
 }
 
 /// Whether a block of manifests is what its first line says it is.
@@ -59,43 +65,90 @@ pub(crate) fn run(section: &Section, index: usize, ip_blocks_match_pods: bool) -
     let world = inventory.world(ip_blocks_match_pods);
     // What the crate cannot read, the naive one does not look for.
     let naive = problems.is_empty().then(|| Naive::new(&values, ip_blocks_match_pods));
-    let (mut answers, mut failures) = (0, Vec::new());
-    for (number, line) in (block.line..).zip(block.text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-        answers += 1;
-        match answer(&world, naive.as_ref(), line.trim()) {
-            Ok(got) if got == line.trim() => {}
-            Ok(got) => failures.push((number, format!("expected {}\n     got {got}", line.trim()))),
-            Err(what) => failures.push((number, what)),
+    let lines = (block.line..).zip(block.text.lines().map(str::trim)).filter(|(_, line)| !line.is_empty());
+    let lines: Vec<(usize, &str)> = lines.collect();
+    if lines.is_empty() {
+        return Err(vec![(block.line, "this block asks nothing".to_owned())]);
+    }
+    let parsed: std::result::Result<Vec<Line<'_>>, _> =
+        lines.iter().map(|(number, line)| parse(line).map_err(|what| vec![(*number, what)])).collect();
+    let parsed = parsed?;
+    let of_binary = ask_binary(section, index, &parsed, ip_blocks_match_pods);
+    let mut failures = Vec::new();
+    for (((number, line), parsed), of_binary) in lines.iter().zip(&parsed).zip(of_binary) {
+        match answer(&world, naive.as_ref(), parsed, &of_binary) {
+            Ok(got) if got == *line => {}
+            Ok(got) => failures.push((*number, format!("expected {line}\n     got {got}"))),
+            Err(what) => failures.push((*number, what)),
         }
     }
-    if answers == 0 {
-        failures.push((block.line, "this block asks nothing".to_owned()));
-    }
-    if failures.is_empty() { Ok(answers) } else { Err(failures) }
+    if failures.is_empty() { Ok(lines.len()) } else { Err(failures) }
 }
 
-/// The line as it would be right.
-fn answer(world: &World<'_>, naive: Option<&Naive<'_>>, line: &str) -> std::result::Result<String, String> {
+struct Line<'a> {
+    from: &'a str,
+    to: &'a str,
+    protocol: Protocol,
+    port: u16,
+    /// Whether it says by which rules.
+    with_sides: bool,
+}
+
+fn parse(line: &str) -> std::result::Result<Line<'_>, String> {
     let shape = || format!("`{line}` is not FROM -> TO PROTOCOL/PORT: VERDICT (egress: …; ingress: …)");
     let (from, rest) = line.split_once(" -> ").ok_or_else(shape)?;
     let (to, rest) = rest.split_once(' ').ok_or_else(shape)?;
     let (port, expected) = rest.split_once(": ").ok_or_else(shape)?;
-    let (protocol, number) = port.split_once('/').ok_or_else(shape)?;
-    let protocol: Protocol = protocol.parse().map_err(|_| shape())?;
-    let number: u16 = number.parse().map_err(|_| shape())?;
+    let (protocol, port) = port.split_once('/').ok_or_else(shape)?;
+    let protocol = protocol.parse().map_err(|_| shape())?;
+    let port = port.parse().map_err(|_| shape())?;
+    Ok(Line { from, to, protocol, port, with_sides: expected.contains('(') })
+}
+
+/// What `portcullis explain` answers, one object a line.
+fn ask_binary(section: &Section, index: usize, lines: &[Line<'_>], ip_blocks_match_pods: bool) -> Vec<Value> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let query = |line: &Line<'_>| {
+        json!({"from": line.from, "to": line.to, "protocol": line.protocol.as_str(), "port": line.port}).to_string()
+    };
+    let queries: Vec<String> = lines.iter().map(query).collect();
+    fs::write(path("queries.jsonl"), queries.join("\n")).expect("written");
+    fs::write(path("cluster.yaml"), manifests(section, index)).expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(["explain", "cluster.yaml", "--queries", "queries.jsonl", "-o", "jsonl", "--ipblock-matches-pods"])
+        .arg(ip_blocks_match_pods.to_string())
+        .current_dir(folder.path())
+        .output()
+        .expect("started");
+    let answers = String::from_utf8(output.stdout).expect("text");
+    let answers: Vec<Value> = answers.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(answers.len(), lines.len(), "{}", String::from_utf8_lossy(&output.stderr));
+    answers
+}
+
+/// The line as it would be right, when all three agree on that.
+fn answer(
+    world: &World<'_>,
+    naive: Option<&Naive<'_>>,
+    line: &Line<'_>,
+    of_binary: &Value,
+) -> std::result::Result<String, String> {
+    let Line { from, to, protocol, port, with_sides } = *line;
     let (one, other) = (find(world, from)?, find(world, to)?);
-    let answer = world.ask(Question { from: one, to: other, protocol, port: number });
+    let answer = world.ask(Question { from: one, to: other, protocol, port });
     let verdict = match answer.outcome {
         Outcome::Allowed | Outcome::Itself => Verdict::Allow,
         Outcome::Denied => Verdict::Deny,
         Outcome::HostNetwork(_) | Outcome::Unread { .. } => Verdict::Unknown,
     };
+    let sides = [&answer.egress, &answer.ingress].map(told);
     if let Some(naive) = naive {
-        let question = naive::Question { from: id(one), to: id(other), protocol: protocol.as_str(), port: number };
-        let (other, sides) = (naive.ask(&question), [&answer.egress, &answer.ingress].map(told));
+        let question = naive::Question { from: id(one), to: id(other), protocol: protocol.as_str(), port };
+        let other = naive.ask(&question);
         let naives = [&other.egress, &other.ingress].map(|side| shown(&side.isolated_by, &side.allowed_by));
         if other.verdict != verdict || (verdict != Verdict::Unknown && naives != sides) {
-            return Err(format!("the naive evaluator does not agree with the crate on {line}: {other:?}"));
+            return Err(format!("the crate says {verdict:?} {sides:?}, the naive evaluator {other:?}"));
         }
     }
     let word = match verdict {
@@ -103,9 +156,20 @@ fn answer(world: &World<'_>, naive: Option<&Naive<'_>>, line: &str) -> std::resu
         Verdict::Deny => "deny",
         Verdict::Unknown => "unknown",
     };
-    let sides = format!(" (egress: {}; ingress: {})", told(&answer.egress), told(&answer.ingress));
-    let sides = if expected.contains('(') { sides.as_str() } else { "" };
-    Ok(format!("{from} -> {to} {port}: {word}{sides}"))
+    let of_binary_sides = [&of_binary["egress"], &of_binary["ingress"]].map(told_by_binary);
+    if of_binary["verdict"] != word || (verdict != Verdict::Unknown && of_binary_sides != sides) {
+        return Err(format!("the crate says {verdict:?} {sides:?}, portcullis explain {of_binary}"));
+    }
+    let sides = if with_sides { format!(" (egress: {}; ingress: {})", sides[0], sides[1]) } else { String::new() };
+    Ok(format!("{from} -> {to} {protocol}/{port}: {word}{sides}"))
+}
+
+fn told_by_binary(side: &Value) -> String {
+    let texts = |field: &str| -> Vec<String> {
+        let list = side[field].as_array().map(Vec::as_slice).unwrap_or_default();
+        list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    shown(&texts("isolatedBy"), &texts("allowedBy"))
 }
 
 fn told(side: &Side<'_>) -> String {
