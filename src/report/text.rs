@@ -20,7 +20,7 @@ const SHOWN: usize = 120;
 const LEAD: usize = 60;
 
 pub(super) const RED: &str = "\x1b[1;31m";
-const YELLOW: &str = "\x1b[1;33m";
+pub(super) const YELLOW: &str = "\x1b[1;33m";
 const CYAN: &str = "\x1b[1;36m";
 pub(super) const GREEN: &str = "\x1b[1;32m";
 pub(super) const MAGENTA: &str = "\x1b[1;35m";
@@ -75,6 +75,7 @@ fn printable(character: char) -> char {
     }
 }
 
+/// A text as one line that a terminal only shows.
 pub(super) fn clean(text: &str) -> String {
     text.chars().map(printable).collect()
 }
