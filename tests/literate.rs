@@ -15,6 +15,19 @@
 //! the policies that isolate it. `explain blocks-match-no-pods` asks where an ipBlock means only addresses outside of
 //! the cluster. The manifests of `yaml faulty` have something that cannot be read, those of `yaml` have not.
 //!
+//! The text of `portcullis diff` between two states, of which both have what `yaml` blocks hold:
+//!
+//! ````text
+//! ```yaml before
+//! ```
+//! ```yaml after
+//! ```
+//! ```diff
+//! + a/web -> b/db  TCP/5432
+//! 1 connection opens, none closes
+//! ```
+//! ````
+//!
 //! Every answer is asked of `portcullis explain` as well, and of the naive evaluator that the test `oracle` holds the
 //! crate to: these cases are what holds the naive one.
 
@@ -24,6 +37,9 @@ use std::path::Path;
 use literate::{Section, sections};
 
 // `cfg(test)` is always set here; it tells clippy that these are test code.
+#[cfg(test)]
+#[path = "literate/diff.rs"]
+mod diff;
 #[cfg(test)]
 #[path = "literate/explain.rs"]
 mod explain;
@@ -69,6 +85,8 @@ fn run_section(file: &str, section: &Section, goes_on: bool, outcome: &mut Outco
             "yaml" | "yaml faulty" => explain::loads(section, index),
             "explain" => explain::run(section, index, true),
             "explain blocks-match-no-pods" => explain::run(section, index, false),
+            "yaml before" | "yaml after" => diff::loads(block),
+            "diff" => diff::run(section, index),
             other => Err(vec![(block.line, format!("no such block: `{other}`"))]),
         };
         match result {
@@ -127,6 +145,17 @@ fn a_wrong_answer_is_told_with_its_place() {
     assert!(failure(&asked(rules)).ends_with("allow (egress: not isolated; ingress: not isolated)"));
     assert!(failure(&asked("a/q -> 8.8.8.8 UDP/53: deny")).contains("a/q"));
     assert!(failure(&asked("a/p to 8.8.8.8")).contains("FROM -> TO PROTOCOL/PORT: VERDICT"));
+}
+
+#[test]
+fn a_wrong_difference_is_told_with_its_place() {
+    let pod = POD.replace("yaml", "yaml before") + &POD.replace("yaml", "yaml after");
+    let asked = |text: &str| format!("# A\n{pod}```diff\n{text}```\n");
+    assert_eq!(run("x.md", &asked("no connection opens or closes\n")).failures, [""; 0]);
+    assert!(failure(&asked("")).starts_with("x.md:9: "));
+    assert!(failure(&asked("no connection opens or closes\n+ a/p -> b/q  TCP/80\n")).starts_with("x.md:10: "));
+    let half = format!("# A\n{}```diff\n```\n", POD.replace("yaml", "yaml before"));
+    assert!(failure(&half).contains("no manifests for `yaml after`"));
 }
 
 #[test]
