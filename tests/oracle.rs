@@ -25,6 +25,9 @@ use write::Form;
 
 // `cfg(test)` is always set here; it tells clippy that these are test code.
 #[cfg(test)]
+#[path = "oracle/changes.rs"]
+mod changes;
+#[cfg(test)]
 #[path = "oracle/compare.rs"]
 mod compare;
 #[cfg(test)]
@@ -50,6 +53,8 @@ mod shrink;
 mod write;
 
 const CLUSTERS: u64 = 20_000;
+/// Pairs of states, by default: each takes as long as ten clusters.
+const STATES: u64 = 2_000;
 const SEED: u64 = 1;
 
 /// A setting of the oracle, from the environment.
@@ -89,7 +94,7 @@ fn for_seeds(first: u64, count: u64, each: impl Fn(u64, &mut Tally) -> Result<()
 fn both_evaluators_agree_on_random_clusters() {
     let clusters = setting("PORTCULLIS_ORACLE_CLUSTERS", CLUSTERS);
     let tally = for_seeds(setting("PORTCULLIS_ORACLE_SEED", SEED), clusters, check);
-    println!("{clusters} clusters: {:?}", tally.verdicts);
+    println!("{clusters} clusters: {:?}", tally.counts);
     if clusters < 1000 {
         return;
     }
@@ -98,9 +103,23 @@ fn both_evaluators_agree_on_random_clusters() {
     for (name, low, high) in
         [("allow", 20, 80), ("deny", 20, 80), ("unknown", 3, 30), ("allowed by a rule", 15, 70), ("pods deny", 10, 60)]
     {
-        assert!((low..=high).contains(&share(name)), "{name}: {} % of {:?}", share(name), tally.verdicts);
+        assert!((low..=high).contains(&share(name)), "{name}: {} % of {:?}", share(name), tally.counts);
     }
-    assert!(tally.of("all") / clusters >= 20, "{:?}", tally.verdicts);
+    assert!(tally.of("all") / clusters >= 20, "{:?}", tally.counts);
+}
+
+#[test]
+fn the_difference_of_random_states_is_what_the_naive_evaluator_says_of_both() {
+    let states = setting("PORTCULLIS_ORACLE_CLUSTERS", STATES);
+    let tally = for_seeds(setting("PORTCULLIS_ORACLE_SEED", SEED), states, changes::check);
+    println!("{states} pairs of states: {:?}", tally.counts);
+    if states < 1000 {
+        return;
+    }
+    assert!(tally.of("states that differ") * 100 / states >= 30, "{:?}", tally.counts);
+    for change in ["appears", "vanishes"] {
+        assert!(tally.of(change) * 100 / tally.of("all") >= 3, "{change}: {:?}", tally.counts);
+    }
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl fmt::Display for Failure {
 /// What was answered, for statistics.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    pub(crate) verdicts: BTreeMap<&'static str, u64>,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
 }
 
 impl Tally {
@@ -61,25 +61,28 @@ impl Tally {
             Verdict::Deny => "deny",
             Verdict::Unknown => "unknown",
         };
-        let mut one = |name| *self.verdicts.entry(name).or_default() += 1;
-        one("all");
-        one(verdict);
+        self.one("all");
+        self.one(verdict);
         if !answer.egress.allowed_by.is_empty() || !answer.ingress.allowed_by.is_empty() {
-            one("allowed by a rule");
+            self.one("allowed by a rule");
         }
         if matches!((&question.from, &question.to), (End::Pod(_), End::Pod(_))) {
-            one(if answer.verdict == Verdict::Deny { "pods deny" } else { "pods others" });
+            self.one(if answer.verdict == Verdict::Deny { "pods deny" } else { "pods others" });
         }
     }
 
+    pub(crate) fn one(&mut self, name: &'static str) {
+        *self.counts.entry(name).or_default() += 1;
+    }
+
     pub(crate) fn add(&mut self, more: &Self) {
-        for (name, count) in &more.verdicts {
-            *self.verdicts.entry(name).or_default() += count;
+        for (name, count) in &more.counts {
+            *self.counts.entry(name).or_default() += count;
         }
     }
 
     pub(crate) fn of(&self, name: &str) -> u64 {
-        self.verdicts.get(name).copied().unwrap_or(0)
+        self.counts.get(name).copied().unwrap_or(0)
     }
 }
 

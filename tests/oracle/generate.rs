@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 pub(crate) const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
 pub(crate) const PORTS: [u16; 6] = [53, 80, 81, 443, 8080, 65535];
 const PORT_NAMES: [&str; 2] = ["http", "db"];
-const NAMESPACES: [&str; 4] = ["default", "a", "b", "c"];
+pub(crate) const NAMESPACES: [&str; 4] = ["default", "a", "b", "c"];
 const KEYS: [&str; 3] = ["app", "tier", "x.io/env"];
 const VALUES: [&str; 3] = ["a", "b", ""];
 const METADATA_NAME: &str = "kubernetes.io/metadata.name";

@@ -59,7 +59,7 @@ fn port_entries<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
 }
 
 /// Where the blocks of these objects begin and end, with the neighbours outside, and some addresses of no block.
-fn edges(documents: &[Value]) -> Vec<IpAddr> {
+pub(crate) fn edges(documents: &[Value]) -> Vec<IpAddr> {
     let mut found = BTreeSet::from([
         IpAddr::from([10, 0, 0, 1]),
         IpAddr::from([8, 8, 8, 8]),
