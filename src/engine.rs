@@ -19,7 +19,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 pub use crate::config::nearest::nearest;
-use crate::config::valid::{Entry, RuleSet};
+use crate::config::valid::{Entry, ExplainChanges, RuleSet};
 use crate::finding::{Confirm, Exempted, Finding, ObjectRef, Report, Unjudged};
 use crate::inventory::Inventory;
 use crate::netpol::groups::{Groups, parse_all};
@@ -158,6 +158,12 @@ fn unknown_rule(field: String, name: &str, rules: &[&'static dyn Rule]) -> BindE
 }
 
 impl Bound {
+    /// Whether anything in it looks at pods, which an inventory need not know otherwise.
+    #[must_use]
+    pub fn needs_pods(&self) -> bool {
+        self.rule_set.explain_changes == ExplainChanges::Warn
+    }
+
     /// Whether any entry could have something to say of an object that cannot be read: where none
     /// could, that is nobody's concern.
     #[must_use]

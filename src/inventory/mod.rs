@@ -84,6 +84,7 @@ pub struct Inventory {
     namespaces: imbl::HashMap<String, Arc<NamespaceState>>,
     age: Duration,
     whole: bool,
+    pods_in_doubt: Option<String>,
 }
 
 impl Inventory {
@@ -98,6 +99,19 @@ impl Inventory {
     pub fn aged(mut self, age: Duration) -> Self {
         self.age = age;
         self
+    }
+
+    /// The same knowledge, with the reason why its pods are missing or old.
+    #[must_use]
+    pub fn with_pods_in_doubt(mut self, reason: String) -> Self {
+        self.pods_in_doubt = Some(reason);
+        self
+    }
+
+    /// Why the pods are missing or old, where they should be known and are not. No verdict rests on them.
+    #[must_use]
+    pub fn pods_in_doubt(&self) -> Option<&str> {
+        self.pods_in_doubt.as_deref()
     }
 
     /// The same knowledge, said to be all there is: a namespace that is not in it bears no other
