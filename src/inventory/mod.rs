@@ -25,9 +25,7 @@ pub mod from_cluster;
 pub mod from_files;
 pub mod memory;
 
-/// The label that names a namespace; set by every API server since 1.21 and settable by nobody.
-/// Source: API reference, well-known labels.
-pub const METADATA_NAME: &str = "kubernetes.io/metadata.name";
+pub use crate::netpol::METADATA_NAME;
 
 /// One namespace and the policies in it.
 #[derive(Clone, Debug, Default, PartialEq)]

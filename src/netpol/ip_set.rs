@@ -131,7 +131,7 @@ fn unmap(net: IpNet) -> IpNet {
 ///
 /// The v6 side holds the addresses of `::ffff:0:0/96` only as part of a wider block, where they mean nothing:
 /// a packet to one of them is a v4 packet, and [`IpSet::contains`] looks it up as such.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct IpSet {
     v4: RangeSetBlaze<Ipv4Addr>,
     v6: RangeSetBlaze<Ipv6Addr>,

@@ -20,3 +20,7 @@ pub mod policy;
 pub mod port_set;
 pub mod selector;
 mod value;
+
+/// The label that names a namespace; set by every API server since 1.21 and settable by nobody.
+/// Source: API reference, well-known labels.
+pub const METADATA_NAME: &str = "kubernetes.io/metadata.name";

@@ -86,7 +86,7 @@ const PORTS: u32 = LAST as u32;
 
 /// A set of ports of the three protocols, numbered or still named, in canonical form: a protocol held whole absorbs
 /// its names, so that sets the algebra cannot tell apart are equal values.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct PortSet {
     /// Indexed by `Protocol as usize`; never holds port 0.
     numbers: [RangeSetBlaze<u16>; 3],

@@ -120,8 +120,8 @@ pub struct Selector {
 impl Selector {
     /// `{}`: the selector without requirements, which selects every object.
     #[must_use]
-    pub fn everything() -> Self {
-        Self::default()
+    pub const fn everything() -> Self {
+        Self { requirements: Vec::new() }
     }
 
     /// The selector of all these requirements together.
@@ -169,6 +169,14 @@ impl Selector {
     #[must_use]
     pub fn is_contradiction(&self) -> bool {
         self.domains().iter().any(|(_, domain)| domain.is_empty())
+    }
+
+    /// The labels of an object that is selected, with no label more than needed; `None` when none can be selected.
+    #[must_use]
+    pub fn witness(&self) -> Option<Labels> {
+        let domains = self.domains();
+        let needed = domains.iter().filter(|(_, domain)| !domain.absent);
+        needed.map(|(key, domain)| Some(((*key).to_owned(), domain.example()?))).collect()
     }
 
     /// Whether no object is selected by both. Exact.

@@ -63,6 +63,15 @@ impl<'a> Domain<'a> {
         self.values.binary_search(&value).is_ok() != self.others
     }
 
+    /// A value that passes, where any does.
+    pub(super) fn example(&self) -> Option<String> {
+        if !self.others {
+            return self.values.first().map(|value| (*value).to_owned());
+        }
+        // One of as many texts as there are values left out, and one more, is not among them.
+        (0..=self.values.len()).map(|number| format!("x{number}")).find(|text| self.has(text))
+    }
+
     /// Whether `other` lets through all that this does.
     pub(super) fn is_subset(&self, other: &Self) -> bool {
         (!self.absent || other.absent)

@@ -1,0 +1,108 @@
+//! What changes with addresses outside the cluster: exact, in both dimensions.
+
+use std::collections::HashMap;
+
+use super::ports::{NamesId, PortsId};
+use super::reach::{Exposure, Reach, SetId};
+use super::{Change, Steps, TooLarge};
+use crate::netpol::ip_set::IpSet;
+use crate::netpol::policy::{Direction, Peer};
+use crate::netpol::port_set::PortSet;
+
+/// Some ports, and to which of the sets of addresses they belong, before and after.
+struct Atom {
+    ports: PortSet,
+    of: [Vec<usize>; 2],
+}
+
+/// The connections with addresses that appear and vanish for an end of this exposure.
+pub(super) fn changes(
+    reach: &mut Reach<'_>,
+    exposure: Exposure,
+    direction: Direction,
+    steps: &Steps,
+) -> Result<Vec<(Change, PortsId, IpSet)>, TooLarge> {
+    let allowed = exposure.map(|end| end.map_or_else(Vec::new, |(set, names)| allowed(reach, set, names, direction)));
+    for (_, addresses) in allowed.iter().flatten() {
+        steps.spend(addresses.cidrs().len())?;
+    }
+    let mut found: HashMap<(Change, IpSet), PortSet> = HashMap::new();
+    for Atom { ports, of } in atoms(reach, &allowed, steps)? {
+        let union = |side: usize| {
+            of[side].iter().try_fold(IpSet::empty(), |union, index| {
+                let addresses = &allowed[side][*index].1;
+                steps.spend(addresses.cidrs().len())?;
+                Ok(union.union(addresses))
+            })
+        };
+        let (before, after) = (union(0)?, union(1)?);
+        for (change, addresses) in
+            [(Change::Appears, after.difference(&before)), (Change::Vanishes, before.difference(&after))]
+        {
+            if !addresses.is_empty() {
+                let entry = found.entry((change, addresses)).or_default();
+                *entry = entry.union(&ports);
+            }
+        }
+    }
+    Ok(found.into_iter().map(|((change, addresses), ports)| (change, reach.ports.id(&ports), addresses)).collect())
+}
+
+/// The addresses that a set of policies allows, by ports.
+fn allowed(reach: &mut Reach<'_>, set: SetId, names: NamesId, direction: Direction) -> Vec<(PortsId, IpSet)> {
+    if set == SetId::NONE {
+        return vec![(PortsId::ALL, IpSet::all())];
+    }
+    let rules: Vec<(&[Peer], PortsId)> = reach.rules(set, direction).collect();
+    let mut by_ports: HashMap<PortsId, IpSet> = HashMap::new();
+    for (peers, ports) in rules {
+        // Towards an address a name means nothing; from one it means what the end calls so.
+        let ports = match direction {
+            Direction::Egress => reach.ports.numbers(ports),
+            Direction::Ingress => reach.ports.resolve(ports, names),
+        };
+        let addresses = if peers.is_empty() { IpSet::all() } else { of_blocks(peers) };
+        if ports != PortsId::NONE && !addresses.is_empty() {
+            let entry = by_ports.entry(ports).or_default();
+            *entry = entry.union(&addresses);
+        }
+    }
+    by_ports.into_iter().collect()
+}
+
+fn of_blocks(peers: &[Peer]) -> IpSet {
+    let plain = peers.iter().filter_map(|peer| match peer {
+        Peer::IpBlock { cidr, except } if except.is_empty() => Some(*cidr),
+        Peer::IpBlock { .. } | Peer::Pods { .. } => None,
+    });
+    // Blocks without exceptions go in together, however many they are.
+    let union: IpSet = plain.collect();
+    let excepting = peers.iter().filter(|peer| matches!(peer, Peer::IpBlock { except, .. } if !except.is_empty()));
+    excepting.filter_map(Peer::addresses).fold(union, |union, addresses| union.union(&addresses))
+}
+
+/// The coarsest division of all ports in which each part lies in a set or outside of it.
+fn atoms(reach: &Reach<'_>, allowed: &[Vec<(PortsId, IpSet)>; 2], steps: &Steps) -> Result<Vec<Atom>, TooLarge> {
+    let mut atoms = vec![Atom { ports: PortSet::all(), of: [Vec::new(), Vec::new()] }];
+    for (side, allowed) in allowed.iter().enumerate() {
+        for (index, (ports, _)) in allowed.iter().enumerate() {
+            let ports = reach.ports.set(*ports);
+            steps.spend(atoms.len().saturating_mul(8))?;
+            let mut split = Vec::new();
+            for atom in &mut atoms {
+                let inside = atom.ports.intersection(ports);
+                if inside.is_empty() {
+                    continue;
+                }
+                let outside = atom.ports.difference(ports);
+                if !outside.is_empty() {
+                    split.push(Atom { ports: outside, of: atom.of.clone() });
+                }
+                atom.ports = inside;
+                atom.of[side].push(index);
+            }
+            atoms.append(&mut split);
+        }
+    }
+    Ok(atoms)
+}
