@@ -1,13 +1,12 @@
 //! `portcullis check PATH… | -`.
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 
 use super::input::{self, namespace};
-use super::{CANNOT, cannot, note, print, rule_set};
+use super::{CANNOT, cannot, note, print, rule_set, wants_colour};
 use crate::finding::Level;
 use crate::inventory::Inventory;
 use crate::inventory::from_files::{DEFAULT_NAMESPACE, Fixed};
@@ -127,8 +126,4 @@ fn exit_code(report: &CheckReport, fail_on: FailOn) -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
-}
-
-fn wants_colour() -> bool {
-    anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
 }

@@ -12,6 +12,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod certs;
 mod check;
 mod config;
+mod diff;
 mod input;
 mod logging;
 mod reload;
@@ -34,6 +35,8 @@ enum Command {
     Serve(Box<serve::Args>),
     /// Judge manifests, all of them together as one bundle
     Check(Box<check::Args>),
+    /// Tell what becomes reachable and what stops being reachable between two sets of manifests
+    Diff(diff::Args),
     /// List the rules, or explain one of them
     Rules(rules::Args),
     /// Check a rule set, show the built-in one or the schema of both
@@ -66,6 +69,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(args) => serve::run(*args),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Template(args) => template::run(&args),
         Command::Certs(args) => certs::run(args),
         Command::Rules(args) => rules::run(&args),
@@ -93,6 +97,16 @@ fn unless_closed(error: &io::Error) -> ExitCode {
 /// Says on stderr what a result leaves unsaid.
 fn note(what: impl std::fmt::Display) {
     let _ = writeln!(anstream::stderr(), "note: {what}");
+}
+
+/// Says on stderr what could not be read, where the rest is still of use.
+fn warn(what: impl std::fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "warning: {what}");
+}
+
+/// Whether what goes to stdout is coloured: on a terminal, unless the user wants none.
+fn wants_colour() -> bool {
+    anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
 }
 
 /// Writes to stderr what is complete in itself, line breaks included.

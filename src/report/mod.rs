@@ -1,4 +1,4 @@
-//! What was found, told: pure functions from a [`CheckReport`] to text.
+//! What was found, told: pure functions from a [`CheckReport`] to text, and in [`diff`] from a difference.
 //!
 //! ```text
 //! CheckReport ── text::render ──> for people, as a compiler would say it
@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::finding::{Finding, Level, Unjudged};
 
+pub mod diff;
 pub mod json;
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,13 @@
 //! What changes with addresses outside the cluster: exact, in both dimensions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::ports::{NamesId, PortsId};
 use super::reach::{Exposure, Reach, SetId};
-use super::{Change, Steps, TooLarge};
+use super::{Change, SIDES, Steps, TooLarge};
 use crate::netpol::ip_set::IpSet;
 use crate::netpol::policy::{Direction, Peer};
-use crate::netpol::port_set::PortSet;
+use crate::netpol::port_set::{PortSet, Protocol};
 
 /// Some ports, and to which of the sets of addresses they belong, before and after.
 struct Atom {
@@ -81,28 +81,43 @@ fn of_blocks(peers: &[Peer]) -> IpSet {
     excepting.filter_map(Peer::addresses).fold(union, |union, addresses| union.union(&addresses))
 }
 
-/// The coarsest division of all ports in which each part lies in a set or outside of it.
+/// The coarsest division of all ports in which each part lies in a set or outside of it. A name that nobody resolves
+/// is a part of its own, beside all numbers.
 fn atoms(reach: &Reach<'_>, allowed: &[Vec<(PortsId, IpSet)>; 2], steps: &Steps) -> Result<Vec<Atom>, TooLarge> {
     let mut atoms = vec![Atom { ports: PortSet::all(), of: [Vec::new(), Vec::new()] }];
+    let mut names: BTreeMap<(Protocol, &str), Atom> = BTreeMap::new();
+    let sets = SIDES.iter().flat_map(|side| allowed[*side].iter().map(|(ports, _)| reach.ports.set(*ports)));
+    for (protocol, name) in sets.flat_map(PortSet::names) {
+        let atom = || Atom { ports: PortSet::named(protocol, name), of: [Vec::new(), Vec::new()] };
+        names.entry((protocol, name)).or_insert_with(atom);
+    }
     for (side, allowed) in allowed.iter().enumerate() {
         for (index, (ports, _)) in allowed.iter().enumerate() {
             let ports = reach.ports.set(*ports);
-            steps.spend(atoms.len().saturating_mul(8))?;
-            let mut split = Vec::new();
-            for atom in &mut atoms {
-                let inside = atom.ports.intersection(ports);
-                if inside.is_empty() {
-                    continue;
-                }
-                let outside = atom.ports.difference(ports);
-                if !outside.is_empty() {
-                    split.push(Atom { ports: outside, of: atom.of.clone() });
-                }
-                atom.ports = inside;
-                atom.of[side].push(index);
-            }
-            atoms.append(&mut split);
+            steps.spend((atoms.len() + names.len()).saturating_mul(8))?;
+            let named = names.values_mut().filter(|atom| atom.ports.is_subset(ports));
+            named.for_each(|atom| atom.of[side].push(index));
+            split(&mut atoms, &ports.resolve(|_, _| None), side, index);
         }
     }
+    atoms.extend(names.into_values());
     Ok(atoms)
+}
+
+/// Divides what lies partly in a set, and notes what lies in it.
+fn split(atoms: &mut Vec<Atom>, ports: &PortSet, side: usize, index: usize) {
+    let mut rest = Vec::new();
+    for atom in atoms.iter_mut() {
+        let inside = atom.ports.intersection(ports);
+        if inside.is_empty() {
+            continue;
+        }
+        let outside = atom.ports.difference(ports);
+        if !outside.is_empty() {
+            rest.push(Atom { ports: outside, of: atom.of.clone() });
+        }
+        atom.ports = inside;
+        atom.of[side].push(index);
+    }
+    atoms.append(&mut rest);
 }

@@ -175,7 +175,7 @@ fn expected(states: [&State; 2], question: Question<'_>) -> Option<Change> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
     fn rows_agree_with_both_worlds((before, after) in states()) {
         let found = difference(&before.world(), &after.world(), Limit::COMMAND).expect("small");
