@@ -212,7 +212,7 @@ impl Source for Cluster {
         let age = oldest.map_or(Duration::ZERO, |oldest| now.duration_since(oldest).unsigned_abs());
         // An event that came after the review began leaves nothing to age.
         let age = if oldest.is_some_and(|oldest| oldest > now) { Duration::ZERO } else { age };
-        let inventory = Inventory::clone(&self.shared.published.load()).aged(age);
+        let inventory = Inventory::clone(&self.shared.published.load()).aged(age).with_pods_by_metadata();
         match self.pods() {
             PodWatch::Off | PodWatch::Known => inventory,
             PodWatch::Starting => inventory.with_pods_in_doubt(NOT_YET.to_owned()),

@@ -82,6 +82,7 @@ pub struct Inventory {
     namespaces: imbl::HashMap<String, Arc<NamespaceState>>,
     age: Duration,
     whole: bool,
+    pods_by_metadata: bool,
     pods_in_doubt: Option<String>,
 }
 
@@ -96,6 +97,13 @@ impl Inventory {
     #[must_use]
     pub fn aged(mut self, age: Duration) -> Self {
         self.age = age;
+        self
+    }
+
+    /// The same knowledge, said to know pods by their metadata alone, so that what they call their ports is open.
+    #[must_use]
+    pub fn with_pods_by_metadata(mut self) -> Self {
+        self.pods_by_metadata = true;
         self
     }
 
@@ -140,7 +148,8 @@ impl Inventory {
     /// addresses lie in it.
     #[must_use]
     pub fn world(&self, ip_blocks_match_pods: bool) -> World<'_> {
-        World::new(self.namespaces.values().map(|state| state.space()), ip_blocks_match_pods)
+        let world = World::new(self.namespaces.values().map(|state| state.space()), ip_blocks_match_pods);
+        if self.pods_by_metadata { world.with_open_port_names() } else { world }
     }
 
     /// Puts a namespace in the place of what was known of it.

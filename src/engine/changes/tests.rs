@@ -62,6 +62,16 @@ fn what_a_new_policy_opens_is_told_by_the_pods_there_are() {
     assert_eq!(lines(&create(&spec), &cluster()), ["opens egress from shop/db-1 to 198.51.100.0/24: TCP/443"]);
 }
 
+/// Nobody knows what pods call their ports when only their metadata is watched.
+#[test]
+fn a_port_name_stays_a_name_where_nobody_knows_better() {
+    let mut spec = ingress(&namespaced("front"));
+    spec["ingress"][0]["ports"] = json!([{"port": "postgres"}]);
+    let told = lines(&create(&spec), &cluster().with_pods_by_metadata());
+    assert_eq!(told, ["opens ingress to shop/db-1 from front/web-1: TCP/postgres"]);
+    assert_eq!(lines(&create(&spec), &cluster()), [""; 0], "these call none of their ports so");
+}
+
 /// Without any pods, those that the selectors mean are spoken of.
 #[test]
 fn without_pods_it_goes_by_labels() {
