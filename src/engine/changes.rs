@@ -1,8 +1,8 @@
 //! What a change of a NetworkPolicy newly opens to other namespaces and outside the cluster, in a few lines.
 //!
 //! ```text
-//! Inventory ── world() ──────────────────────────────> before ┐
-//!           └─ overlay(subject).after, put in its place > after  ┴ difference ──> rows that matter ──> lines
+//! Inventory ── world of the namespaces it can reach ──> before ┐
+//!           └─ overlay(subject).after, put in its place > after ┴ difference ──> rows that matter ──> lines
 //! ```
 //!
 //! Told and never judged: nothing here decides a verdict.
@@ -10,6 +10,7 @@
 use std::cmp::Reverse;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use self::reach::Reach;
 use crate::inventory::{Around, Inventory};
 use crate::netpol::connectivity::difference::{
     Change as Way, Limit, Namespace, Party, Pods, Row, Term, TooLarge, difference, ports_text,
@@ -17,14 +18,13 @@ use crate::netpol::connectivity::difference::{
 use crate::netpol::ip_set::IpSet;
 use crate::object::{Change, Subject};
 
+mod reach;
+
 /// How many rows are told before the rest is counted: more than that nobody reads above a prompt.
 const TOLD: usize = 10;
 
 /// Characters of a line: what the API server asks webhooks to keep to. Source: API reference, AdmissionResponse.
 const LINE: usize = 120;
-
-/// What the comparison may take. Measured: 50 ms on the slowest shape that was found for it.
-const LIMIT: Limit = Limit(2_000_000);
 
 /// The lines, most important first; none where nothing opens.
 ///
@@ -32,7 +32,7 @@ const LIMIT: Limit = Limit(2_000_000);
 /// way out: its policies go with its pods.
 #[must_use]
 pub(super) fn lines(subject: &Subject, inventory: &Inventory) -> Vec<String> {
-    lines_within(LIMIT, subject, inventory)
+    lines_within(Limit::REQUEST, subject, inventory)
 }
 
 fn lines_within(limit: Limit, subject: &Subject, inventory: &Inventory) -> Vec<String> {
@@ -42,7 +42,8 @@ fn lines_within(limit: Limit, subject: &Subject, inventory: &Inventory) -> Vec<S
         return Vec::new();
     }
     // It is told beside the verdict, so a fault in it must not become one.
-    let opened = catch_unwind(AssertUnwindSafe(|| opened(inventory, &around, limit)));
+    let opened =
+        catch_unwind(AssertUnwindSafe(|| opened(&reach::of(subject, inventory, &around), inventory, &around, limit)));
     let mut lines = match opened {
         Ok(Ok(rows)) => told(&rows, &subject.namespace),
         Ok(Err(TooLarge)) => vec![
@@ -57,14 +58,22 @@ fn lines_within(limit: Limit, subject: &Subject, inventory: &Inventory) -> Vec<S
 }
 
 /// What appears between the namespace and anybody outside of it, most important first.
-fn opened(inventory: &Inventory, around: &Around, limit: Limit) -> Result<Vec<Row>, TooLarge> {
-    let mut before = inventory.world(true);
+fn opened(reached: &Reach<'_>, inventory: &Inventory, around: &Around, limit: Limit) -> Result<Vec<Row>, TooLarge> {
+    let mut before = match reached {
+        Reach::All => inventory.world(true),
+        Reach::Only(selectors) => {
+            inventory.world_of(true, |state| selectors.iter().any(|selector| selector.matches(&state.labels)))
+        }
+    };
     before.replace(around.before.space());
     let mut after = before.clone();
     after.replace(around.after.space());
     let namespace = around.after.name.as_str();
     let mut rows = difference(&before, &after, limit)?.rows;
     rows.retain(|row| row.change == Way::Appears && outside(row, namespace).is_some());
+    if matches!(reached, Reach::Only(_)) {
+        rows.iter_mut().flat_map(|row| [&mut row.from, &mut row.to]).for_each(reach::name_namespaces);
+    }
     rows.sort_by_key(|row| outside(row, namespace).map(|party| (weight(party), !row.ports.is_all())));
     Ok(rows)
 }

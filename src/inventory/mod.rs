@@ -144,11 +144,23 @@ impl Inventory {
         self.namespaces.values()
     }
 
+    /// Whether pods are known by their metadata alone.
+    #[must_use]
+    pub const fn has_pods_by_metadata(&self) -> bool {
+        self.pods_by_metadata
+    }
+
     /// All namespaces as policies see them. `ip_blocks_match_pods`: whether an ipBlock also means the pods whose
     /// addresses lie in it.
     #[must_use]
     pub fn world(&self, ip_blocks_match_pods: bool) -> World<'_> {
-        let world = World::new(self.namespaces.values().map(|state| state.space()), ip_blocks_match_pods);
+        self.world_of(ip_blocks_match_pods, |_| true)
+    }
+
+    /// The same of some namespaces only.
+    pub fn world_of(&self, ip_blocks_match_pods: bool, wanted: impl Fn(&NamespaceState) -> bool) -> World<'_> {
+        let states = self.namespaces.values().filter(|state| wanted(state));
+        let world = World::new(states.map(|state| state.space()), ip_blocks_match_pods);
         if self.pods_by_metadata { world.with_open_port_names() } else { world }
     }
 

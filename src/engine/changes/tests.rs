@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -7,6 +8,8 @@ use super::*;
 use crate::config::valid::{ExplainChanges, RuleSet};
 use crate::engine::{Bound, Origin, bind, changes};
 use crate::netpol::pod::{Pod, PodKind};
+use crate::netpol::policy::NetworkPolicy;
+use crate::object::Operation;
 use crate::rules::RULES;
 use crate::rules::tests::{change, create, inventory, namespace_change};
 
@@ -148,6 +151,69 @@ fn long_lines_keep_their_ports() {
     assert!(told.iter().all(|line| line.chars().count() <= LINE && line.ends_with(": TCP/5432")), "{told:#?}");
 }
 
+/// Not all of the cluster was looked at, and "any namespace" would be too much said.
+#[test]
+fn namespaces_are_named_where_there_are_others() {
+    let mut inventory = cluster();
+    for name in ["one", "two", "three", "four", "other"] {
+        populate(&mut inventory, &[(name, "x-1", "x"), (name, "y-1", "y")]);
+        inventory.update(name, |state| _ = state.labels.insert("team".to_owned(), (name != "other").to_string()));
+    }
+    let from = json!({"namespaceSelector": {"matchLabels": {"team": "true"}}});
+    let told = lines(&create(&ingress(&from)), &inventory);
+    assert_eq!(told, ["opens ingress to shop/db-1 from all pods of 4 namespaces: four, one, three, two: TCP/5432"]);
+    let all = lines(&create(&ingress(&json!({"namespaceSelector": {}}))), &inventory);
+    assert_eq!(all, ["opens ingress to shop/db-1 from any pod of any namespace but shop: TCP/5432"]);
+}
+
+/// Everybody at the ends of what opens.
+fn ends(rows: &[Row]) -> Vec<String> {
+    let members = |party: &Party| match party {
+        Party::Pods(pods) => format!("{:?}", pods.members),
+        Party::Addresses(addresses) => addresses.to_string(),
+    };
+    let mut ends: Vec<String> =
+        rows.iter().map(|row| format!("{} {} {}", members(&row.from), members(&row.to), row.ports)).collect();
+    ends.sort();
+    ends
+}
+
+#[rstest]
+#[case::its_peers(None, Some(ingress(&namespaced("front"))), true)]
+#[case::by_other_labels(None, Some(ingress(&json!({"namespaceSelector": {"matchLabels": {"team": "x"}}}))), true)]
+#[case::addresses(None, Some(ingress(&json!({"ipBlock": {"cidr": "10.0.0.0/8"}}))), true)]
+#[case::nobody(None, Some(default_deny()), true)]
+#[case::beside_a_default_deny(Some(ingress(&namespaced("front"))), None, true)]
+#[case::the_same_pods(Some(ingress(&namespaced("back"))), Some(ingress(&namespaced("front"))), true)]
+#[case::without_peers(None, Some(json!({"podSelector": {}, "ingress": [{"ports": [{"port": 1}]}]})), false)]
+#[case::all(None, Some(ingress(&json!({"namespaceSelector": {}}))), false)]
+fn what_is_left_out_opens_nothing(#[case] old: Option<Value>, #[case] new: Option<Value>, #[case] few: bool) {
+    let mut inventory = cluster().with_pods_by_metadata();
+    populate(&mut inventory, &[("back", "job-1", "job"), ("kube-system", "dns-1", "dns")]);
+    inventory.update("back", |state| _ = state.labels.insert("team".to_owned(), "x".to_owned()));
+    let subject = change("x", old.as_ref(), new.as_ref());
+    let around = inventory.overlay(&subject);
+    let reached = reach::of(&subject, &inventory, &around);
+    assert_eq!(reached != Reach::All, few);
+    let rows = |reached| opened(reached, &inventory, &around, Limit::REQUEST).expect("within it");
+    assert_eq!(ends(&rows(&reached)), ends(&rows(&Reach::All)));
+}
+
+#[test]
+fn whoever_is_isolated_no_more_may_reach_anybody() {
+    let of = |subject: &Subject, inventory: &Inventory| {
+        reach::of(subject, inventory, &inventory.overlay(subject)) == Reach::All
+    };
+    let deny = default_deny();
+    assert!(of(&change("default-deny", Some(&deny), None), &cluster()));
+    let (one, two) = (ingress(&namespaced("front")), json!({"podSelector": {}, "policyTypes": ["Egress"]}));
+    assert!(of(&change("x", Some(&one), None), &Inventory::default()));
+    assert!(of(&change("x", Some(&one), Some(&two)), &Inventory::default()), "ingress is free again");
+    assert!(!of(&change("x", Some(&one), Some(&two)), &cluster()), "the default deny still holds it");
+    let unread = Subject { operation: Operation::Update, ..create(&one) };
+    assert!(of(&unread, &cluster()), "nobody knows what it was");
+}
+
 #[test]
 fn pods_in_doubt_are_told_of_last() {
     let told = lines(&create(&ingress(&namespaced("front"))), &cluster().with_pods_in_doubt("forbidden".to_owned()));
@@ -158,6 +224,89 @@ fn pods_in_doubt_are_told_of_last() {
 fn what_takes_too_much_says_so() {
     let told = lines_within(Limit(0), &create(&ingress(&namespaced("front"))), &cluster());
     assert!(told.len() == 1 && told[0].starts_with("what this opens is too much") && told[0].len() <= LINE, "{told:?}");
+}
+
+/// 1,000 namespaces with ten pods and ten policies each; `shop` is isolated in the midst of them.
+fn large_cluster() -> Inventory {
+    let mut inventory = cluster();
+    for number in 0..1_000 {
+        let name = format!("team-{number}");
+        let app = |index: usize| json!({"matchLabels": {"app": format!("app-{index}")}});
+        let allow = |index: usize| {
+            let from = json!([{"podSelector": app(index + 1)}, namespaced(&format!("team-{}", number / 2))]);
+            let egress = json!([{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}, {"namespaceSelector": {}}]}]);
+            let ingress = json!([{"from": from, "ports": [{"port": 8000 + index}]}]);
+            json!({"podSelector": app(index), "ingress": ingress, "egress": egress})
+        };
+        inventory.update(&name, |state| {
+            state.known = true;
+            let specs = (0..9).map(allow).chain([default_deny()]).enumerate();
+            state.policies = specs
+                .map(|(index, spec)| {
+                    let policy = NetworkPolicy::parse(&name, &format!("p-{index}"), &spec).expect("a valid spec");
+                    (policy.name.clone(), Arc::new(policy))
+                })
+                .collect();
+        });
+        for index in 0..10 {
+            populate(&mut inventory, &[(&name, &format!("app-{index}-x"), &format!("app-{index}"))]);
+        }
+    }
+    inventory.with_pods_by_metadata()
+}
+
+/// How long it takes is printed; what holds on every machine is that the bound on the work is enough.
+#[test]
+fn large_clusters_are_summed_up_within_the_bound() {
+    let inventory = large_cluster();
+    let from_all = ingress(&json!({"namespaceSelector": {}}));
+    let open = json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{}], "egress": [{}]});
+    for (what, subject) in [
+        ("from one namespace", create(&ingress(&namespaced("team-7")))),
+        ("from all namespaces", create(&from_all)),
+        ("all and everything", create(&open)),
+        ("no default deny", change("default-deny", Some(&default_deny()), None)),
+        ("nothing", create(&default_deny())),
+    ] {
+        let began = Instant::now();
+        let told = lines(&subject, &inventory);
+        println!("{what}: {:?}, {told:#?}", began.elapsed());
+        assert!(told.iter().all(|line| !line.starts_with("what this opens")), "{told:?}");
+        assert_eq!(told.is_empty(), what == "nothing");
+    }
+}
+
+/// Policies of more than a megabyte, made to be slow. A line is always the answer; how long it takes is printed.
+#[test]
+fn policies_made_to_be_slow_are_answered_or_given_up() {
+    let inventory = large_cluster();
+    let labels = |key: &str, i: usize| json!({"matchLabels": {format!("{key}-{}", i % 97): format!("value-{i}")}});
+    let expressions = |i: usize| {
+        let values: Vec<String> = (0..20).map(|v| format!("app-{}", (i * v) % 11)).collect();
+        json!({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": values},
+            {"key": format!("k-{i}"), "operator": "DoesNotExist"}]})
+    };
+    let pods = |i: usize| json!({"namespaceSelector": labels("n", i), "podSelector": labels("p", i)});
+    let slow = |i: usize| json!({"namespaceSelector": {}, "podSelector": expressions(i)});
+    let blocks =
+        |i: usize| json!({"ipBlock": {"cidr": format!("{}.{}.{}.0/24", 1 + i / 65_536, i / 256 % 256, i % 256)}});
+    let policy = |peer: &dyn Fn(usize) -> Value, count: usize| {
+        let rule = |i: usize| json!({"from": [peer(i)], "ports": [{"port": 1 + (i * 7) % 60_000}]});
+        let rules: Vec<Value> = (0..count).map(rule).collect();
+        json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": rules})
+    };
+    for (what, spec) in [
+        ("selectors", policy(&pods, 8_000)),
+        ("expressions", policy(&slow, 3_000)),
+        ("blocks", policy(&blocks, 15_000)),
+        ("both", policy(&|i| if i % 2 == 0 { blocks(i) } else { slow(i) }, 4_000)),
+    ] {
+        let subject = create(&spec);
+        let began = Instant::now();
+        let told = lines(&subject, &inventory);
+        println!("{what}, {} bytes: {:?}, {:?}", spec.to_string().len(), began.elapsed(), told.first());
+        assert!((1..=TOLD + 1).contains(&told.len()), "{told:?}");
+    }
 }
 
 #[test]
