@@ -184,3 +184,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_witness_is_selected_and_has_no_label_more_than_needed() {
+    let witness = |requirements: Vec<Requirement>| Selector::new(requirements).witness();
+    assert_eq!(witness(vec![]), Some(Labels::new()));
+    assert_eq!(witness(vec![req("app", NotIn, &["a"]), req("tier", DoesNotExist, &[])]), Some(Labels::new()));
+    assert_eq!(witness(vec![req("app", In, &["b", "a"])]), Some(labels(&[("app", "a")])));
+    assert_eq!(witness(vec![req("app", In, &["a", "b"]), req("app", NotIn, &["a"])]), Some(labels(&[("app", "b")])));
+    let fresh = Selector::new(vec![req("app", Exists, &[]), req("app", NotIn, &["x0", "x1"])]);
+    assert_eq!(fresh.witness(), Some(labels(&[("app", "x2")])));
+    assert!(fresh.matches(&fresh.witness().expect("one")));
+    assert_eq!(witness(vec![req("app", Exists, &[]), req("app", DoesNotExist, &[])]), None);
+    assert_eq!(witness(vec![req("app", In, &["no value!"])]), None);
+}

@@ -8,10 +8,12 @@ use super::ends::{EndId, Ends, PlaceId};
 use super::fold::Set;
 use super::party::{Member, Namespace, Pods, Term};
 use crate::netpol::policy::{Direction, Peer};
-use crate::netpol::selector::{Labels, Selector};
+use crate::netpol::selector::{Labels, Operator, Requirement, Selector};
 
 /// How many selectors of a namespace are tried: those of real ones are few.
 const MAX_TRIED: usize = 64;
+/// How many values a selector may name that no policy has.
+const MAX_VALUES: usize = 4;
 /// How many namespaces may be left out of "any namespace".
 const MAX_BUT: usize = 4;
 
@@ -82,7 +84,7 @@ impl<'e, 'a> Describe<'e, 'a> {
 
     /// A selector that selects these ends of a namespace and no other there.
     fn selector(&mut self, place: PlaceId, wanted: &[EndId]) -> Option<Selector> {
-        let [first, _, ..] = wanted else { return None };
+        let [_, _, ..] = wanted else { return None };
         let wanted: BTreeSet<EndId> = wanted.iter().copied().collect();
         let ends = self.ends;
         let all = &ends.places[place].ends;
@@ -92,10 +94,33 @@ impl<'e, 'a> Describe<'e, 'a> {
         if let Some(selector) = tried.iter().find(exact) {
             return Some(selector.clone());
         }
-        let single = labels(ends, *first).iter().take(MAX_TRIED);
-        let singles: Vec<Selector> = single.map(|label| Selector::labels([label])).collect();
-        singles.iter().find(exact).cloned()
+        let (inside, outside): (Vec<&Labels>, Vec<&Labels>) = {
+            let (inside, outside): (Vec<EndId>, Vec<EndId>) = all.iter().partition(|end| wanted.contains(end));
+            let labels = |of: Vec<EndId>| of.into_iter().map(|end| labels(ends, end)).collect();
+            (labels(inside), labels(outside))
+        };
+        let keys: BTreeSet<&String> = inside.iter().chain(&outside).flat_map(|labels| labels.keys()).collect();
+        keys.into_iter().take(MAX_TRIED).find_map(|key| by_label(key, &inside, &outside))
     }
+}
+
+/// A selector on this label alone that selects those inside and none outside.
+fn by_label(key: &str, inside: &[&Labels], outside: &[&Labels]) -> Option<Selector> {
+    let values = |of: &[&'_ Labels]| of.iter().map(|labels| labels.get(key).cloned()).collect::<BTreeSet<_>>();
+    let (inside, outside) = (values(inside), values(outside));
+    if !inside.is_disjoint(&outside) {
+        return None;
+    }
+    // Without the label there is no value to name.
+    let named = |values: BTreeSet<Option<String>>| values.into_iter().collect::<Option<BTreeSet<String>>>();
+    let shorter = if inside.len() <= outside.len() { Operator::In } else { Operator::NotIn };
+    let requirement = |operator| {
+        let values = named(if operator == Operator::In { inside.clone() } else { outside.clone() });
+        let values = values.filter(|values| values.len() <= MAX_VALUES)?;
+        Some(Selector::new(vec![Requirement::new(key, operator, values)]))
+    };
+    let other = if shorter == Operator::In { Operator::NotIn } else { Operator::In };
+    requirement(shorter).or_else(|| requirement(other))
 }
 
 /// As they will be, or as they were last.

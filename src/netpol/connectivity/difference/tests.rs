@@ -225,3 +225,59 @@ fn pods_go_by_what_controls_them() {
         ["- any address -> a/db: all ports", "- any pod of any other namespace, a/Deployment/web -> a/db: all ports",]
     );
 }
+
+#[test]
+fn pods_of_one_controller_that_policies_tell_apart_stay_apart() {
+    let member = |index: usize| {
+        let owner = "ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: db, uid: u, controller: true}]";
+        format!(
+            "---\n{{apiVersion: v1, kind: Pod, metadata: {{name: db-{index}, namespace: a, labels: {{app: db, pod: db-{index}}}, {owner}}}, spec: {{}}}}\n"
+        )
+    };
+    let pods = member(0) + &member(1) + &pod("b", "web", "spec: {}");
+    let all = policy("a", "deny", "{podSelector: {matchLabels: {app: db}}}");
+    assert_eq!(
+        diff(&pods, &(pods.clone() + &all)),
+        ["- any address -> a/StatefulSet/db: all ports", "- any pod of any namespace -> a/StatefulSet/db: all ports",]
+    );
+    let first = policy("a", "deny", "{podSelector: {matchLabels: {pod: db-0}}, policyTypes: [Egress]}");
+    assert_eq!(
+        diff(&pods, &(pods.clone() + &first)),
+        ["- a/StatefulSet/db -> any address: all ports", "- a/StatefulSet/db -> any pod of any namespace: all ports",]
+    );
+}
+
+#[test]
+fn a_part_of_a_namespace_is_told_by_a_selector() {
+    let front = |name: &str| {
+        format!(
+            "---\n{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, namespace: a, labels: {{app: {name}, tier: front}}}}, spec: {{}}}}\n"
+        )
+    };
+    let pods = front("one") + &front("two") + &pod("a", "db", "spec: {}") + &pod("a", "api", "spec: {}");
+    let closed = pods + &policy("a", "deny", DENY);
+    let open = policy(
+        "a",
+        "in",
+        "{podSelector: {matchExpressions: [{key: app, operator: In, values: [db, api]}]}, ingress: [{from: [{podSelector: {matchLabels: {tier: front}}}], ports: [{port: 80}, {port: 90}]}]}",
+    );
+    assert_eq!(
+        diff(&closed, &(closed.clone() + &open)),
+        ["+ all pods of a with tier=front -> all pods of a with app in (api, db): TCP/80, TCP/90",]
+    );
+}
+
+#[test]
+fn a_party_is_outside_when_any_of_it_is() {
+    let member = |namespace| {
+        let who = Who::Workload { kind: "Pod".to_owned(), name: "x".to_owned() };
+        Arc::new(Member { namespace, who, presence: Presence::Both })
+    };
+    let named = |name: &str| member(Namespace::Named(name.to_owned()));
+    let party = |members: Vec<Arc<Member>>| Party::Pods(Pods { terms: Vec::new(), members: members.into() });
+    assert!(!party(vec![named("a")]).is_outside("a"));
+    assert!(party(vec![named("a"), named("b")]).is_outside("a"));
+    let assumed = Namespace::Assumed(crate::netpol::selector::Selector::everything());
+    assert!(party(vec![member(assumed)]).is_outside("a"));
+    assert!(Party::Addresses(IpSet::all()).is_outside("a"));
+}
