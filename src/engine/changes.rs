@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use self::reach::Reach;
 use crate::inventory::{Around, Inventory};
 use crate::netpol::connectivity::difference::{
-    Change as Way, Limit, Namespace, Party, Pods, Row, Term, TooLarge, difference, ports_text,
+    Change as Way, Difference, Limit, Namespace, Party, Pods, Row, Term, TooLarge, difference, ports_text,
 };
 use crate::netpol::ip_set::IpSet;
 use crate::object::{Change, Subject};
@@ -45,7 +45,7 @@ fn lines_within(limit: Limit, subject: &Subject, inventory: &Inventory) -> Vec<S
     let opened =
         catch_unwind(AssertUnwindSafe(|| opened(&reach::of(subject, inventory, &around), inventory, &around, limit)));
     let mut lines = match opened {
-        Ok(Ok(rows)) => told(&rows, &subject.namespace),
+        Ok(Ok(difference)) => told(&difference, &subject.namespace),
         Ok(Err(TooLarge)) => vec![
             "what this opens is too much to be summed up within a review; `portcullis diff` takes its time".to_owned(),
         ],
@@ -58,7 +58,7 @@ fn lines_within(limit: Limit, subject: &Subject, inventory: &Inventory) -> Vec<S
 }
 
 /// What appears between the namespace and anybody outside of it, most important first.
-fn opened(reached: &Reach<'_>, inventory: &Inventory, around: &Around, limit: Limit) -> Result<Vec<Row>, TooLarge> {
+fn opened(reached: &Reach<'_>, inventory: &Inventory, around: &Around, limit: Limit) -> Result<Difference, TooLarge> {
     let mut before = match reached {
         Reach::All => inventory.world(true),
         Reach::Only(selectors) => {
@@ -69,13 +69,14 @@ fn opened(reached: &Reach<'_>, inventory: &Inventory, around: &Around, limit: Li
     let mut after = before.clone();
     after.replace(around.after.space());
     let namespace = around.after.name.as_str();
-    let mut rows = difference(&before, &after, limit)?.rows;
+    let mut difference = difference(&before, &after, limit)?;
+    let rows = &mut difference.rows;
     rows.retain(|row| row.change == Way::Appears && outside(row, namespace).is_some());
     if matches!(reached, Reach::Only(_)) {
         rows.iter_mut().flat_map(|row| [&mut row.from, &mut row.to]).for_each(reach::name_namespaces);
     }
     rows.sort_by_key(|row| outside(row, namespace).map(|party| (weight(party), !row.ports.is_all())));
-    Ok(rows)
+    Ok(difference)
 }
 
 /// The end of a row that is not of the namespace alone.
@@ -104,10 +105,13 @@ fn weight(party: &Party) -> (u8, Reverse<usize>) {
     }
 }
 
-fn told(rows: &[Row], namespace: &str) -> Vec<String> {
+fn told(Difference { rows, unknown, .. }: &Difference, namespace: &str) -> Vec<String> {
     let mut lines: Vec<String> = rows.iter().take(TOLD).map(|row| line(row, namespace)).collect();
     if let Some(more) = rows.len().checked_sub(TOLD).filter(|more| *more > 0) {
         lines.push(format!("and {more} more; see `portcullis diff`"));
+    }
+    if *unknown && !lines.is_empty() {
+        lines.push("policies that cannot be read are left out of this; the log names them".to_owned());
     }
     lines
 }

@@ -63,6 +63,9 @@ fn what_a_new_policy_opens_is_told_by_the_pods_there_are() {
     let egress = json!({"to": [{"ipBlock": {"cidr": "198.51.100.0/24"}}], "ports": [{"port": 443}]});
     let spec = json!({"podSelector": {"matchLabels": {"app": "db"}}, "policyTypes": ["Egress"], "egress": [egress]});
     assert_eq!(lines(&create(&spec), &cluster()), ["opens egress from shop/db-1 to 198.51.100.0/24: TCP/443"]);
+    let whole =
+        json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}]});
+    assert_eq!(lines(&create(&whole), &cluster()), ["opens egress from all pods of shop to 0.0.0.0/0: all ports"]);
 }
 
 /// Nobody knows what pods call their ports when only their metadata is watched.
@@ -195,7 +198,7 @@ fn what_is_left_out_opens_nothing(#[case] old: Option<Value>, #[case] new: Optio
     let around = inventory.overlay(&subject);
     let reached = reach::of(&subject, &inventory, &around);
     assert_eq!(reached != Reach::All, few);
-    let rows = |reached| opened(reached, &inventory, &around, Limit::REQUEST).expect("within it");
+    let rows = |reached| opened(reached, &inventory, &around, Limit::REQUEST).expect("within it").rows;
     assert_eq!(ends(&rows(&reached)), ends(&rows(&Reach::All)));
 }
 
@@ -218,6 +221,18 @@ fn whoever_is_isolated_no_more_may_reach_anybody() {
 fn pods_in_doubt_are_told_of_last() {
     let told = lines(&create(&ingress(&namespaced("front"))), &cluster().with_pods_in_doubt("forbidden".to_owned()));
     assert_eq!(told, [TO_DB, "pods are not known here: forbidden"]);
+}
+
+#[test]
+fn policies_that_cannot_be_read_are_told_of() {
+    let mut inventory = cluster();
+    inventory.update("shop", |state| _ = state.odd.insert("odd".to_owned(), "spec.future: unknown field".to_owned()));
+    let told = lines(&create(&ingress(&namespaced("front"))), &inventory);
+    assert_eq!(
+        told.last().map(String::as_str),
+        Some("policies that cannot be read are left out of this; the log names them")
+    );
+    assert_eq!(lines(&create(&default_deny()), &inventory), [""; 0]);
 }
 
 #[test]
