@@ -5,6 +5,7 @@
 //! evaluate(subject, inventory, bound, now, origin):
 //!     entry.rs   for each entry that matches: run the rule -> weigh (level, maxLevel, ratchet)
 //!     here       -> merge on (rule, field) -> exempt -> Report
+//! changes(subject, inventory, bound, origin): what the request opens, in words (changes.rs)
 //! ```
 //!
 //! Time comes in as an argument, so every verdict can be replayed. The monotonic clock is read only
@@ -19,7 +20,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 pub use crate::config::nearest::nearest;
-use crate::config::valid::{Entry, RuleSet};
+use crate::config::valid::{Entry, ExplainChanges, RuleSet};
 use crate::finding::{Confirm, Exempted, Finding, ObjectRef, Report, Unjudged};
 use crate::inventory::Inventory;
 use crate::netpol::groups::{Groups, parse_all};
@@ -28,6 +29,7 @@ use crate::netpol::selector::Selector;
 use crate::object::{Change, Subject};
 use crate::rules::{CannotTell, Context, Meta, ParamError, Rule};
 
+mod changes;
 mod entry;
 
 use entry::{Applies, BoundEntry, Found};
@@ -158,6 +160,12 @@ fn unknown_rule(field: String, name: &str, rules: &[&'static dyn Rule]) -> BindE
 }
 
 impl Bound {
+    /// Whether anything in it looks at pods, which an inventory need not know otherwise.
+    #[must_use]
+    pub fn needs_pods(&self) -> bool {
+        self.rule_set.explain_changes == ExplainChanges::Warn
+    }
+
     /// Whether any entry could have something to say of an object that cannot be read: where none
     /// could, that is nobody's concern.
     #[must_use]
@@ -206,6 +214,16 @@ pub fn evaluate(subject: &Subject, inventory: &Inventory, bound: &Bound, now: Ti
     exempt(&mut report, &bound.rule_set, &cx, origin);
     report.findings.sort_by(|a, b| b.level.cmp(&a.level).then_with(|| (a.rule, &a.field).cmp(&(b.rule, &b.field))));
     report
+}
+
+/// What a request newly opens to other namespaces and outside the cluster, where the rule set asks for it: lines for
+/// warnings, most important first. The guard path has not been asked about policies, and manifests have `diff`.
+#[must_use]
+pub fn changes(subject: &Subject, inventory: &Inventory, bound: &Bound, origin: Origin) -> Vec<String> {
+    match (bound.rule_set.explain_changes, origin) {
+        (ExplainChanges::Warn, Origin::Request) => changes::lines(subject, inventory),
+        (ExplainChanges::Warn, Origin::Labels | Origin::Bundle) | (ExplainChanges::Off, _) => Vec::new(),
+    }
 }
 
 /// Puts what an entry came to into the report, and names the rule that a live read has to back.

@@ -3,6 +3,7 @@
 //! ```text
 //! Report ── findings ──────── Finding { rule, level, object, field, message, help, evidence }
 //!        ├─ cannot_judge ──── Unjudged { rule, object, reason }
+//!        ├─ changes ───────── what the request newly opens, in words
 //!        └─ confirm ───────── the namespace whose live state has to back the verdict
 //! ```
 
@@ -158,6 +159,9 @@ pub struct Report {
     pub cannot_judge: Vec<Unjudged>,
     /// What is wrong with the rule set itself, such as an exemption that has expired. Shown as warnings.
     pub notes: Vec<String>,
+    /// What the request newly opens, most important first, where the rule set asks for it. Shown as warnings, and no
+    /// findings: nothing is wrong with it.
+    pub changes: Vec<String>,
     /// What a live read has to back before this report is acted upon.
     pub confirm: Option<Confirm>,
     /// How long each rule took, for the metrics. No verdict depends on it.

@@ -28,7 +28,8 @@
 //! clock, no file, no network.
 //!
 //! [`engine`]: gives a rule set's parameters their types and judges one request by every entry that matches: levels,
-//! merging, the ratchet, a guard around each rule. It reads the stopwatch for the metrics, and no verdict depends on it.
+//! merging, the ratchet, a guard around each rule; and says in words what a policy opens. It reads the stopwatch for the
+//! metrics, and no verdict depends on it.
 //!
 //! [`report`]: what was found, told. Pure functions from findings with their places, from answers and from differences
 //! to text, JSON and what else is asked for.

@@ -13,12 +13,13 @@ use futures::future::{BoxFuture, pending, ready};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use portcullis::admission::handler::{Reviewer, routes};
-use portcullis::config::valid::{OnCannotJudge, RuleSet};
+use portcullis::config::valid::{ExplainChanges, OnCannotJudge, RuleSet};
 use portcullis::engine::{Bound, bind, builtin};
 use portcullis::finding::Level;
 use portcullis::inventory::memory::Memory;
 use portcullis::inventory::{Inventory, NamespaceState, Source};
 use portcullis::netpol::groups::Groups;
+use portcullis::netpol::pod::{Pod, PodKind};
 use portcullis::netpol::policy::NetworkPolicy;
 use portcullis::object::Subject;
 use portcullis::rules::{CannotTell, Check, Context, Meta, Needs, Outcome, ParamError, RULES, Rule};
@@ -839,4 +840,75 @@ async fn the_operations_port_tells_of_the_webhook_beside_it() {
     let ops = ops.check("inventory", Arc::new(|| Err("no list yet".to_owned())));
     let (status, _, lines) = operations(&ops, "/readyz").await;
     assert!(status == 503 && lines.contains("[-]inventory not ready: no list yet\n"), "{lines}");
+}
+
+// ---- What a policy opens ---------------------------------------------------------------------------------------------
+
+/// A cluster with an isolated namespace and another one, each with a pod, whose webhook tells of changes.
+fn explaining(live: Live) -> (Webhook, Arc<Cluster>) {
+    let mut cluster = Cluster::of(&[default_deny()], live);
+    let snapshot = &mut Arc::get_mut(&mut cluster).expect("nobody else's").snapshot;
+    for (namespace, app) in [("shop", "web"), ("front", "proxy")] {
+        let pod = Pod {
+            namespace: namespace.to_owned(),
+            kind: PodKind::Pod,
+            name: format!("{app}-1"),
+            labels: [("app".to_owned(), app.to_owned())].into(),
+            ports: Vec::new(),
+            host_network: false,
+            addresses: Vec::new(),
+            controller: None,
+        };
+        snapshot.update(namespace, |state| {
+            state.known = true;
+            state.pods.insert((pod.name.clone(), pod.kind), Arc::new(pod));
+        });
+    }
+    let rule_set = RuleSet { explain_changes: ExplainChanges::Warn, ..rule_set() };
+    (Webhook::new(bound(rule_set), Arc::clone(&cluster) as _), cluster)
+}
+
+fn web_from_front() -> Value {
+    let from = json!([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "front"}}}]);
+    let ingress = json!([{"from": from, "ports": [{"port": 8080}]}]);
+    policy(
+        "web",
+        &json!({"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Ingress"], "ingress": ingress}),
+    )
+}
+
+const OPENS_WEB: &str = "opens ingress to shop/web-1 from front/proxy-1: TCP/8080";
+
+#[tokio::test]
+async fn what_a_policy_opens_is_a_warning_and_no_finding() {
+    let (webhook, _) = explaining(|name| Box::pin(ready(Ok(state(name, &[default_deny()])))));
+    let none = json!(null);
+    for (request, told) in [
+        (create(&web_from_front()), json!([OPENS_WEB])),
+        (dry(review("UPDATE", &allow_web(), &web_from_front())), json!([OPENS_WEB])),
+        (review("UPDATE", &web_from_front(), &allow_web()), none.clone()),
+        (review("UPDATE", &web_from_front(), &web_from_front()), none.clone()),
+        (delete(&web_from_front()), none.clone()),
+        (create(&allow_web()), none),
+    ] {
+        let response = webhook.response(&request).await;
+        assert_eq!((&response["allowed"], &response["warnings"]), (&json!(true), &told), "{request}");
+        assert_eq!(response["auditAnnotations"]["decision"], json!("allowed"));
+    }
+    let series = r#"portcullis_admission_requests_total{dry_run="true",kind="NetworkPolicy",operation="UPDATE",outcome="allowed"}"#;
+    assert_eq!(webhook.count(series), Some(1.0));
+    let guard = webhook.review_at("/validate/labels", &create(&web_from_front()).to_string()).await;
+    assert_eq!(guard["response"]["warnings"], json!(null), "the guard path has not looked at it");
+}
+
+/// The last default deny is about to go: denied, after a live read, which knows no pods.
+#[tokio::test]
+async fn a_denial_tells_what_would_open() {
+    let (webhook, cluster) = explaining(|name| Box::pin(ready(Ok(state(name, &[default_deny()])))));
+    let response = webhook.response(&delete(&default_deny())).await;
+    assert_eq!((&response["allowed"], cluster.reads.load(Ordering::SeqCst)), (&json!(false), 1));
+    let warnings: Vec<&str> =
+        response["warnings"].as_array().expect("warnings").iter().filter_map(Value::as_str).collect();
+    assert_eq!(warnings[0], "opens egress from shop/web-1 to any address: all ports");
+    assert!(warnings.iter().all(|warning| warning.contains("shop/web-1")), "{warnings:?}");
 }

@@ -87,7 +87,8 @@ pub fn decide(
         _ if !report.cannot_judge.is_empty() => Decision::CannotJudge,
         Verdict::Deny => Decision::Denied,
         _ if report.findings.iter().any(|finding| finding.exempted.is_some()) => Decision::Exempted,
-        _ if warnings.is_empty() => Decision::Allowed,
+        // What a policy opens is told to whoever asks, and is nothing to be counted: most policies open something.
+        _ if objections(report).next().is_none() => Decision::Allowed,
         _ => Decision::Warned,
     };
     // The only public way to build one; what it presumes is overwritten below.
@@ -179,13 +180,18 @@ fn whom_to_ask(report: &Report, rule_set: &RuleSet) -> Option<String> {
     (!parts.is_empty()).then(|| clean(&parts.join("; "), LINE))
 }
 
-/// The warnings, most severe first, within the limits.
-fn warnings(report: &Report) -> Vec<String> {
+/// What there is to say against the request or the rule set, short of a denial.
+fn objections(report: &Report) -> impl Iterator<Item = String> {
     let unjudged = report.cannot_judge.iter().map(unjudged_line);
     let found = report.findings.iter().filter(|finding| finding.level == Level::Warn && finding.exempted.is_none());
     let found = found.map(|finding| format!("[{}] {}: {}", finding.rule, finding.field, finding.brief));
-    let all: Vec<String> =
-        unjudged.chain(found).chain(report.notes.iter().cloned()).map(|warning| clean(&warning, WARNING)).collect();
+    unjudged.chain(found).chain(report.notes.iter().cloned())
+}
+
+/// The warnings, most severe first, within the limits.
+fn warnings(report: &Report) -> Vec<String> {
+    let changes = report.changes.iter().cloned();
+    let all: Vec<String> = objections(report).chain(changes).map(|warning| clean(&warning, WARNING)).collect();
     let mut total = 0;
     let fits = all
         .iter()

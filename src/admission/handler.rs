@@ -15,9 +15,9 @@ use tracing::info;
 
 use super::decide::{Circumstances, Decision, decide, rules};
 use super::review::{Request, Task, envelope, shortened};
-use crate::engine::{Bound, Origin, evaluate};
+use crate::engine::{Bound, Origin, changes, evaluate};
 use crate::finding::{Level, ObjectRef, Report, Unjudged};
-use crate::inventory::{NamespaceState, Source};
+use crate::inventory::{Inventory, NamespaceState, Source};
 use crate::object::{Change, Subject};
 
 /// Kept back from the API server's deadline for the way there and back.
@@ -192,7 +192,7 @@ impl Reviewer {
         Judged { report, inventory_age: self.source.snapshot(now).age() }
     }
 
-    /// Judges by what is known, and where the report asks for it once more by what the API server says.
+    /// Judges, and sums up what the request opens where the rule set asks for that.
     async fn judge(
         &self,
         subject: &Subject,
@@ -201,28 +201,44 @@ impl Reviewer {
         now: Timestamp,
         deadline: Instant,
     ) -> Judged {
+        let (mut report, inventory) = self.report(subject, bound, origin, now, deadline).await;
+        report.changes = changes(subject, &inventory, bound, origin);
+        Judged { report, inventory_age: inventory.age() }
+    }
+
+    /// Judges by what is known, and where the report asks for it once more by what the API server says. Returns the
+    /// knowledge the report rests on, too.
+    async fn report(
+        &self,
+        subject: &Subject,
+        bound: &Bound,
+        origin: Origin,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> (Report, Inventory) {
         let inventory = self.source.snapshot(now);
         let mut report = evaluate(subject, &inventory, bound, now, origin);
         let read = match &report.confirm {
             Some(confirm) => self.source.live(&confirm.namespace),
             None => None,
         };
-        let Some(read) = read else { return Judged { report, inventory_age: inventory.age() } };
+        let Some(read) = read else { return (report, inventory) };
         let state = match tokio::time::timeout_at(deadline.into(), read).await {
             Ok(Ok(state)) => state,
             Ok(Err(reason)) => {
                 unconfirmed(&mut report, subject, &format!("the API server could not be asked: {reason}"));
-                return Judged { report, inventory_age: inventory.age() };
+                return (report, inventory);
             }
             Err(_) => {
                 unconfirmed(&mut report, subject, "the API server did not answer within the deadline of this review");
-                return Judged { report, inventory_age: inventory.age() };
+                return (report, inventory);
             }
         };
         let mut inventory = inventory.aged(Duration::ZERO);
-        // Known for certain now, even where it is known to be gone.
-        inventory.insert(Arc::new(NamespaceState { known: true, ..state }));
-        Judged { report: evaluate(subject, &inventory, bound, now, origin), inventory_age: inventory.age() }
+        // Known for certain now, even where it is known to be gone. Pods are not read live.
+        let pods = inventory.namespace(&state.name).pods.clone();
+        inventory.insert(Arc::new(NamespaceState { known: true, pods, ..state }));
+        (evaluate(subject, &inventory, bound, now, origin), inventory)
     }
 
     fn refused(&self, reason: &str, started: Instant) {

@@ -147,14 +147,16 @@ impl Keeper {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at the files until it is dropped. The built-in rule set never changes.
-    pub(super) async fn keep(self: Arc<Self>, interval: Duration, clock: fn() -> Timestamp) {
+    /// Looks at the files until it is dropped, and tells of each new rule set in force. The built-in one never changes.
+    pub(super) async fn keep(self: Arc<Self>, interval: Duration, clock: fn() -> Timestamp, reloaded: impl Fn(&Bound)) {
         while self.path.is_some() {
             tokio::time::sleep(interval).await;
             let keeper = Arc::clone(&self);
             // Reading files blocks, and a folder on a network may do so for long.
-            if let Err(error) = tokio::task::spawn_blocking(move || keeper.look(clock())).await {
-                error!(%error, "the rule set could not be looked at");
+            match tokio::task::spawn_blocking(move || keeper.look(clock())).await {
+                Ok(Look::Reloaded) => reloaded(&self.bound.load()),
+                Ok(Look::Same | Look::Unsettled | Look::Refused) => {}
+                Err(error) => error!(%error, "the rule set could not be looked at"),
             }
         }
     }

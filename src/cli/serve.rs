@@ -16,11 +16,11 @@ use super::{cannot, print};
 use crate::admission::handler::{Reviewer, routes};
 use crate::engine::Bound;
 use crate::inventory::Source;
-use crate::inventory::from_cluster::Cluster;
+use crate::inventory::from_cluster::{Cluster, Kind, PodWatch};
 use crate::inventory::from_files::Fixed;
 use crate::inventory::memory::Memory;
 use crate::rules::RULES;
-use crate::server::{self, Limits, Metrics, Ops, Options, ServeError, TlsOptions, clock, install_provider};
+use crate::server::{self, Health, Limits, Metrics, Ops, Options, ServeError, TlsOptions, clock, install_provider};
 
 /// Arguments of `portcullis serve`.
 #[derive(Debug, clap::Args)]
@@ -126,9 +126,15 @@ async fn serve(args: Args) -> Result<(), String> {
     let metrics = Arc::new(Metrics::new());
     let keeper = Arc::new(Keeper::start(args.config.clone(), Arc::clone(&metrics), clock::now())?);
     let bound = keeper.bound();
-    let knowledge = knowledge(&from, args.kubeconfig.as_deref()).await?;
+    let knowledge = knowledge(&from, args.kubeconfig.as_deref(), bound.load().needs_pods()).await?;
     let ops = operations(&keeper, &knowledge, &metrics);
-    let _reload = AbortOnDropHandle::new(tokio::spawn(keeper.keep(reload::INTERVAL, clock::now)));
+    let cluster = knowledge.cluster.clone();
+    let reloaded = move |bound: &Bound| {
+        if let Some(cluster) = &cluster {
+            cluster.want_pods(bound.needs_pods());
+        }
+    };
+    let _reload = AbortOnDropHandle::new(tokio::spawn(keeper.keep(reload::INTERVAL, clock::now, reloaded)));
     let reviewer = Reviewer {
         bound: Arc::clone(&bound),
         source: Arc::clone(&knowledge.source),
@@ -151,7 +157,7 @@ fn options(args: &Args) -> Options {
     options
 }
 
-async fn knowledge(from: &From, kubeconfig: Option<&Path>) -> Result<Knowledge, String> {
+async fn knowledge(from: &From, kubeconfig: Option<&Path>, pods_wanted: bool) -> Result<Knowledge, String> {
     match from {
         From::Memory => {
             warn!(
@@ -167,7 +173,7 @@ async fn knowledge(from: &From, kubeconfig: Option<&Path>) -> Result<Knowledge, 
         }
         From::Cluster => {
             let client = Cluster::client(kubeconfig).await.map_err(|error| error.to_string())?;
-            let cluster = Cluster::start(client, clock::now);
+            let cluster = Cluster::start(client, clock::now, pods_wanted);
             let told = "the cluster, watched".to_owned();
             Ok(Knowledge { source: Arc::clone(&cluster) as _, cluster: Some(cluster), told })
         }
@@ -185,16 +191,22 @@ fn operations(keeper: &Arc<Keeper>, knowledge: &Knowledge, metrics: &Arc<Metrics
     let Some(cluster) = &knowledge.cluster else {
         return ops.check("inventory", Arc::new(|| Ok(())));
     };
-    for stats in cluster.stats() {
+    let part = |kind: Kind| format!("inventory/{}", kind.as_str().to_lowercase());
+    for kind in Kind::ALWAYS {
         let cluster = Arc::clone(cluster);
-        let synced =
-            move || if cluster.synced(stats.kind) { Ok(()) } else { Err("its list is not complete yet".to_owned()) };
-        ops = ops.check(format!("inventory/{}", stats.kind.as_str().to_lowercase()), Arc::new(synced));
+        let synced = move || if cluster.synced(kind) { Ok(()) } else { Err("its list is not complete yet".to_owned()) };
+        ops = ops.check(part(kind), Arc::new(synced));
     }
+    let shown = Arc::clone(cluster);
+    ops = ops.probe(part(Kind::Pod), Arc::new(move || pods(&shown)));
     let cluster = Arc::clone(cluster);
     ops.before_scrape(Arc::new(move |metrics: &Metrics| {
-        for stats in cluster.stats() {
-            let kind = stats.kind.as_str();
+        for kind in Kind::ALL {
+            let (stats, kind) = (cluster.stats(kind), kind.as_str());
+            let Some(stats) = stats else {
+                metrics.forget_inventory(kind);
+                continue;
+            };
             metrics.set_inventory_objects(kind, stats.objects);
             metrics.set_inventory_odd_objects(kind, stats.odd);
             metrics.set_inventory_synced(kind, stats.synced);
@@ -203,6 +215,16 @@ fn operations(keeper: &Arc<Keeper>, knowledge: &Knowledge, metrics: &Arc<Metrics
             }
         }
     }))
+}
+
+/// No verdict rests on pods, so nobody waits for those that cannot be listed.
+fn pods(cluster: &Cluster) -> Health {
+    match cluster.pods() {
+        PodWatch::Off => Health::Unused,
+        PodWatch::Starting => Health::Waiting("its list is not complete yet".to_owned()),
+        PodWatch::InDoubt(reason) => Health::Lacking(reason),
+        PodWatch::Known => Health::Ready,
+    }
 }
 
 /// A review to try the webhook with: an allow policy into a namespace without a default deny.

@@ -181,6 +181,7 @@ fn merge(written: Vec<Written>, builtin: &RuleSet, origins: &mut Origins) -> Rul
         rule_set.max_inventory_age_seconds =
             document.max_inventory_age_seconds.unwrap_or(rule_set.max_inventory_age_seconds);
         rule_set.ratchet = document.ratchet.unwrap_or(rule_set.ratchet);
+        rule_set.explain_changes = document.explain_changes.unwrap_or(rule_set.explain_changes);
         rule_set.contact = document.contact.or(rule_set.contact);
         rule_set.docs_url = document.docs_url.or(rule_set.docs_url);
         rule_set.cidr_groups.extend(document.cidr_groups);

@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use serde_json::{Map, Value};
 
 use super::reader::{Reader, below, one_line, quoted};
-use super::valid::{Entry, Exemption, Matcher, OnCannotJudge, Pattern};
+use super::valid::{Entry, Exemption, ExplainChanges, Matcher, OnCannotJudge, Pattern};
 use crate::finding::Level;
 use crate::netpol::ip_set::parse_cidr;
 use crate::netpol::policy::label_selector;
@@ -22,9 +22,9 @@ pub const API_VERSION: &str = "portcullis.dev/v1alpha1";
 pub const KIND: &str = "RuleSet";
 
 /// What stands in `spec` once.
-pub(super) const SCALARS: [&str; 7] =
-    ["extends", "onCannotJudge", "maxLevel", "maxInventoryAge", "contact", "docsUrl", "ratchet"];
-const SPEC: [&str; 11] = [
+pub(super) const SCALARS: [&str; 8] =
+    ["extends", "onCannotJudge", "maxLevel", "maxInventoryAge", "contact", "docsUrl", "ratchet", "explainChanges"];
+const SPEC: [&str; 12] = [
     "extends",
     "onCannotJudge",
     "maxLevel",
@@ -32,6 +32,7 @@ const SPEC: [&str; 11] = [
     "contact",
     "docsUrl",
     "ratchet",
+    "explainChanges",
     "cidrGroups",
     "rules",
     "exemptions",
@@ -52,6 +53,7 @@ pub(super) struct Written {
     pub(super) contact: Option<String>,
     pub(super) docs_url: Option<String>,
     pub(super) ratchet: Option<bool>,
+    pub(super) explain_changes: Option<ExplainChanges>,
     pub(super) cidr_groups: BTreeMap<String, Vec<String>>,
     pub(super) rules: Vec<Entry>,
     pub(super) exemptions: Vec<Exemption>,
@@ -109,8 +111,17 @@ fn read_scalars(reader: &mut Reader<'_>, spec: &Map<String, Value>, written: &mu
             "maxInventoryAge" => written.max_inventory_age_seconds = age(reader, &field, value),
             "contact" => written.contact = reader.line(&field, value),
             "docsUrl" => written.docs_url = url(reader, &field, value),
-            _ => written.ratchet = reader.boolean(&field, value),
+            "ratchet" => written.ratchet = reader.boolean(&field, value),
+            _ => written.explain_changes = explain_changes(reader, &field, value),
         }
+    }
+}
+
+fn explain_changes(reader: &mut Reader<'_>, field: &str, value: &Value) -> Option<ExplainChanges> {
+    match value {
+        // A bare `off` is false to YAML 1.1, and so to kubectl.
+        Value::Bool(false) => Some(ExplainChanges::Off),
+        _ => reader.word(field, value, &[("off", ExplainChanges::Off), ("warn", ExplainChanges::Warn)]),
     }
 }
 

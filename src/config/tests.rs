@@ -52,6 +52,7 @@ fn everything_is_read() {
   contact: "#platform-network"
   docsUrl: https://wiki.example.com/{rule}
   ratchet: false
+  explainChanges: warn
   cidrGroups: {office: [198.51.100.0/24, "2001:db8::/32"]}
   rules:
     - rule: a-rule
@@ -76,6 +77,7 @@ fn everything_is_read() {
     let expected = json!({
         "name": "test", "onCannotJudge": "Allow", "maxLevel": "warn", "maxInventoryAgeSeconds": 5400,
         "contact": "#platform-network", "docsUrl": "https://wiki.example.com/{rule}", "ratchet": false,
+        "explainChanges": "warn",
         "cidrGroups": {"office": ["198.51.100.0/24", "2001:db8::/32"]},
         "rules": [
             {"rule": "a-rule", "level": "audit", "match": {"namespaceSelector": "env=prod,tier",
@@ -97,6 +99,21 @@ fn what_is_left_out_is_as_built_in() {
     let rules = rule_set.rules.clone();
     assert_eq!(rule_set, RuleSet { name: "test".to_owned(), rules, ..builtin() });
     assert_eq!((rule_set.on_cannot_judge, rule_set.rules.len()), (OnCannotJudge::Deny, 1));
+}
+
+#[test]
+fn explaining_changes_belongs_to_the_hash() {
+    const RULE: &str = "  rules: [{rule: a-rule, level: deny}]\n";
+    let (on, off) = (good(&format!("  explainChanges: warn\n{RULE}")), good(RULE));
+    assert_ne!(on.hash(), off.hash());
+    for written in ["off", "'off'"] {
+        assert_eq!(good(&format!("  explainChanges: {written}\n{RULE}")), off);
+    }
+    let twice = load_texts(&[
+        ("a.yaml", &format!("{HEAD}  explainChanges: warn\n")),
+        ("b.yaml", &format!("{HEAD}{RULE}  explainChanges: warn\n")),
+    ]);
+    assert_eq!(told(&twice)[0], "b.yaml:6:3: error: `explainChanges` is given twice, first at a.yaml:5:3; keep one");
 }
 
 #[test]
@@ -128,6 +145,8 @@ fn extends_puts_the_builtin_entries_first() {
 #[case::docs_url_script("  docsUrl: 'javascript:alert(1)'\n", "5:3", "`docsUrl` must be an http:// or https://")]
 #[case::docs_placeholder("  docsUrl: https://x/{rules}\n", "5:3", "`docsUrl` knows one placeholder, {rule}")]
 #[case::ratchet("  ratchet: 'yes'\n", "5:3", "`ratchet` must be true or false, not a string")]
+#[case::explain_changes("  explainChanges: deny\n", "5:3", "`explainChanges` must be off or warn, not `deny`")]
+#[case::explain_changes_on("  explainChanges: on\n", "5:3", "`explainChanges` must be a string, not a boolean")]
 #[case::custom_rules("  customRules: []\n", "5:3", "`customRules` are not supported by this version")]
 #[case::groups("  cidrGroups: [office]\n", "5:3", "`cidrGroups` must be a mapping of names")]
 #[case::group_name("  cidrGroups: {of.fice: [10.0.0.0/8]}\n", "5:16", "a group's name has letters")]

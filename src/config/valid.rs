@@ -23,6 +23,17 @@ pub enum OnCannotJudge {
     Allow,
 }
 
+/// Whether the requester of a NetworkPolicy is told what it opens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExplainChanges {
+    /// Nothing is said, and no pods are watched for it.
+    #[default]
+    Off,
+    /// By warnings.
+    Warn,
+}
+
 /// A name with `*` for any run of characters and `?` for any one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pattern(WildMatch);
@@ -156,6 +167,8 @@ pub struct RuleSet {
     pub docs_url: Option<String>,
     /// An UPDATE is judged by what it makes worse.
     pub ratchet: bool,
+    /// Whether a NetworkPolicy's requester is told what it opens.
+    pub explain_changes: ExplainChanges,
     /// Address groups of the organisation's own, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub cidr_groups: BTreeMap<String, Vec<String>>,
@@ -198,6 +211,7 @@ impl RuleSet {
             contact: None,
             docs_url: None,
             ratchet: true,
+            explain_changes: ExplainChanges::Off,
             cidr_groups: BTreeMap::new(),
             rules: levels.into_iter().enumerate().map(entry).collect(),
             exemptions: Vec::new(),

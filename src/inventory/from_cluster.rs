@@ -1,16 +1,18 @@
-//! The inventory of a live cluster, kept by two watches.
+//! The inventory of a live cluster, kept by two watches, and a third one of pods while the rule set asks for it.
 //!
 //! ```text
 //!               ┌ list, watch /api/v1/namespaces ─────────┐ events
 //! API server ───┤                                          ├────────> Index ── published ──> snapshot(): O(1)
-//!               ├ list, watch …/networkpolicies ──────────┘ (follow)  (pure)   (ArcSwap)
+//!               ├ list, watch …/networkpolicies ──────────┤ (follow)  (pure)   (ArcSwap)
+//!               ├ list, watch /api/v1/pods, metadata ─────┘ while wanted (pods)
 //!               └ get + list of one namespace ── live()
 //! ```
 //!
 //! Objects are read as JSON with their spec untouched ([`wire`]): k8s-openapi's types drop fields
 //! they do not know, which would turn a peer kind of a future Kubernetes into "everyone".
 //!
-//! Needed in the cluster: get, list and watch on namespaces, list and watch on networkpolicies.
+//! Needed in the cluster: get, list and watch on namespaces, list and watch on networkpolicies; list and watch on
+//! pods where they are wanted.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,6 +29,8 @@ use tokio::task::AbortHandle;
 
 use self::follow::Pace;
 use self::index::{Event, Index};
+pub use self::pods::PodWatch;
+use self::pods::{NOT_YET, Pods};
 pub use self::wire::Kind;
 use super::{Inventory, NamespaceState, Source};
 use crate::object::Subject;
@@ -34,6 +38,7 @@ use crate::object::Subject;
 mod follow;
 mod index;
 mod live;
+mod pods;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -100,6 +105,7 @@ struct Shared {
     /// Milliseconds of the last sign of life by [`Kind`]; zero before the first list.
     touched: [AtomicI64; Kind::ALL.len()],
     synced: watch::Sender<[bool; Kind::ALL.len()]>,
+    pods: Pods,
 }
 
 impl Cluster {
@@ -129,13 +135,14 @@ impl Cluster {
         Ok(Client::try_from(config)?)
     }
 
-    /// Begins to watch. Must be called inside a tokio runtime; `now` is the wall clock.
+    /// Begins to watch, pods too where they are `wanted`. Must be called inside a tokio runtime; `now` is the wall
+    /// clock.
     #[must_use]
-    pub fn start(client: Client, now: fn() -> Timestamp) -> Arc<Self> {
-        Self::start_at(client, now, Pace::default())
+    pub fn start(client: Client, now: fn() -> Timestamp, pods_wanted: bool) -> Arc<Self> {
+        Self::start_at(client, now, pods_wanted, Pace::default())
     }
 
-    fn start_at(client: Client, now: fn() -> Timestamp, pace: Pace) -> Arc<Self> {
+    fn start_at(client: Client, now: fn() -> Timestamp, pods_wanted: bool, pace: Pace) -> Arc<Self> {
         let shared = Arc::new(Shared {
             client,
             now,
@@ -144,33 +151,47 @@ impl Cluster {
             published: ArcSwap::default(),
             touched: Default::default(),
             synced: watch::Sender::new([false; Kind::ALL.len()]),
+            pods: Pods::new(pods_wanted),
         });
         let spawn = |kind| tokio::spawn(follow::follow(Arc::clone(&shared), kind)).abort_handle();
-        let tasks = Kind::ALL.map(spawn).into();
+        let mut tasks = Vec::from(Kind::ALWAYS.map(spawn));
+        tasks.push(tokio::spawn(pods::while_wanted(Arc::clone(&shared))).abort_handle());
         Arc::new(Self { shared, tasks })
     }
 
-    /// Whether the list of that kind has been complete once.
-    #[must_use]
-    pub fn synced(&self, kind: Kind) -> bool {
-        self.shared.synced.borrow()[kind.index()]
+    /// Begins to watch pods, or ends it and forgets them.
+    pub fn want_pods(&self, wanted: bool) {
+        self.shared.pods.want(wanted);
     }
 
-    /// Waits until every kind is there.
+    /// How it stands with the pods.
+    #[must_use]
+    pub fn pods(&self) -> PodWatch {
+        self.shared.pods.state(self.synced(Kind::Pod))
+    }
+
+    /// Whether the list of that kind has been complete once; for pods, since they are watched.
+    #[must_use]
+    pub fn synced(&self, kind: Kind) -> bool {
+        self.shared.synced(kind)
+    }
+
+    /// Waits until every kind is there that verdicts rest on.
     pub async fn wait_until_synced(&self) {
         let mut synced = self.shared.synced.subscribe();
         // The sender lives in `self`, so this cannot fail.
-        let _ = synced.wait_for(|kinds| kinds.iter().all(|synced| *synced)).await;
+        let _ = synced.wait_for(|kinds| Kind::ALWAYS.iter().all(|kind| kinds[kind.index()])).await;
     }
 
-    /// What is known of each kind.
+    /// What is known of a kind; `None` of pods while nobody asks for them.
     #[must_use]
-    pub fn stats(&self) -> [KindStats; Kind::ALL.len()] {
-        let index = self.shared.lock();
-        Kind::ALL.map(|kind| {
-            let (objects, odd) = index.count(kind);
-            KindStats { kind, objects, odd, synced: self.synced(kind), last_event: self.shared.last_event(kind) }
-        })
+    pub fn stats(&self, kind: Kind) -> Option<KindStats> {
+        if kind == Kind::Pod && !self.shared.pods.are_wanted() {
+            return None;
+        }
+        let (objects, odd) = self.shared.lock().count(kind);
+        let (synced, last_event) = (self.synced(kind), self.shared.last_event(kind));
+        Some(KindStats { kind, objects, odd, synced, last_event })
     }
 }
 
@@ -183,14 +204,20 @@ impl Drop for Cluster {
 }
 
 impl Source for Cluster {
-    /// Before the first lists it is as old as time itself, so that nobody trusts it.
+    /// Before the first lists it is as old as time itself, so that nobody trusts it. Pods do not count: no verdict
+    /// rests on them.
     fn snapshot(&self, now: Timestamp) -> Inventory {
         let oldest =
-            Kind::ALL.map(|kind| self.shared.last_event(kind).unwrap_or(Timestamp::UNIX_EPOCH)).into_iter().min();
+            Kind::ALWAYS.map(|kind| self.shared.last_event(kind).unwrap_or(Timestamp::UNIX_EPOCH)).into_iter().min();
         let age = oldest.map_or(Duration::ZERO, |oldest| now.duration_since(oldest).unsigned_abs());
         // An event that came after the review began leaves nothing to age.
         let age = if oldest.is_some_and(|oldest| oldest > now) { Duration::ZERO } else { age };
-        Inventory::clone(&self.shared.published.load()).aged(age)
+        let inventory = Inventory::clone(&self.shared.published.load()).aged(age).with_pods_by_metadata();
+        match self.pods() {
+            PodWatch::Off | PodWatch::Known => inventory,
+            PodWatch::Starting => inventory.with_pods_in_doubt(NOT_YET.to_owned()),
+            PodWatch::InDoubt(reason) => inventory.with_pods_in_doubt(reason),
+        }
     }
 
     fn live(&self, namespace: &str) -> Option<BoxFuture<'static, Result<NamespaceState, String>>> {
@@ -229,7 +256,23 @@ impl Shared {
         }
         if listed {
             self.synced.send_if_modified(|kinds| !std::mem::replace(&mut kinds[kind.index()], true));
+            if kind == Kind::Pod {
+                self.pods.listed();
+            }
         }
+    }
+
+    fn synced(&self, kind: Kind) -> bool {
+        self.synced.borrow()[kind.index()]
+    }
+
+    /// As if no pod had ever been seen.
+    fn forget_pods(&self) {
+        let mut index = self.lock();
+        index.forget_pods();
+        self.published.store(Arc::new(index.inventory().clone()));
+        self.synced.send_modify(|kinds| kinds[Kind::Pod.index()] = false);
+        self.touched[Kind::Pod.index()].store(0, Ordering::Relaxed);
     }
 
     /// Something was heard of that kind at that time.

@@ -82,6 +82,8 @@ pub struct Inventory {
     namespaces: imbl::HashMap<String, Arc<NamespaceState>>,
     age: Duration,
     whole: bool,
+    pods_by_metadata: bool,
+    pods_in_doubt: Option<String>,
 }
 
 impl Inventory {
@@ -96,6 +98,26 @@ impl Inventory {
     pub fn aged(mut self, age: Duration) -> Self {
         self.age = age;
         self
+    }
+
+    /// The same knowledge, said to know pods by their metadata alone, so that what they call their ports is open.
+    #[must_use]
+    pub fn with_pods_by_metadata(mut self) -> Self {
+        self.pods_by_metadata = true;
+        self
+    }
+
+    /// The same knowledge, with the reason why its pods are missing or old.
+    #[must_use]
+    pub fn with_pods_in_doubt(mut self, reason: String) -> Self {
+        self.pods_in_doubt = Some(reason);
+        self
+    }
+
+    /// Why the pods are missing or old, where they should be known and are not. No verdict rests on them.
+    #[must_use]
+    pub fn pods_in_doubt(&self) -> Option<&str> {
+        self.pods_in_doubt.as_deref()
     }
 
     /// The same knowledge, said to be all there is: a namespace that is not in it bears no other
@@ -122,11 +144,24 @@ impl Inventory {
         self.namespaces.values()
     }
 
+    /// Whether pods are known by their metadata alone.
+    #[must_use]
+    pub const fn has_pods_by_metadata(&self) -> bool {
+        self.pods_by_metadata
+    }
+
     /// All namespaces as policies see them. `ip_blocks_match_pods`: whether an ipBlock also means the pods whose
     /// addresses lie in it.
     #[must_use]
     pub fn world(&self, ip_blocks_match_pods: bool) -> World<'_> {
-        World::new(self.namespaces.values().map(|state| state.space()), ip_blocks_match_pods)
+        self.world_of(ip_blocks_match_pods, |_| true)
+    }
+
+    /// The same of some namespaces only.
+    pub fn world_of(&self, ip_blocks_match_pods: bool, wanted: impl Fn(&NamespaceState) -> bool) -> World<'_> {
+        let states = self.namespaces.values().filter(|state| wanted(state));
+        let world = World::new(states.map(|state| state.space()), ip_blocks_match_pods);
+        if self.pods_by_metadata { world.with_open_port_names() } else { world }
     }
 
     /// Puts a namespace in the place of what was known of it.

@@ -46,6 +46,8 @@ pub struct World<'a> {
     spaces: BTreeMap<&'a str, Space<'a>>,
     /// Whether an ipBlock also matches pods by their addresses. The API leaves that to the network plugin.
     ip_blocks_match_pods: bool,
+    /// Whether nobody knows what pods call their ports.
+    port_names_open: bool,
 }
 
 /// One end of a connection.
@@ -152,7 +154,14 @@ impl<'a> World<'a> {
     #[must_use]
     pub fn new(spaces: impl IntoIterator<Item = Space<'a>>, ip_blocks_match_pods: bool) -> Self {
         let spaces = spaces.into_iter().map(|space| (space.name, space)).collect();
-        Self { spaces, ip_blocks_match_pods }
+        Self { spaces, ip_blocks_match_pods, port_names_open: false }
+    }
+
+    /// The same, of pods that are known by their metadata alone: what a port name stands for is open.
+    #[must_use]
+    pub fn with_open_port_names(mut self) -> Self {
+        self.port_names_open = true;
+        self
     }
 
     /// Puts a namespace in the place of the one of its name.

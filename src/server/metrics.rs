@@ -184,6 +184,15 @@ impl Metrics {
         self.inventory_odd.with_label_values(&[kind]).set(whole(count));
     }
 
+    /// A kind is not watched any more: its series disappear.
+    pub fn forget_inventory(&self, kind: &str) {
+        // An error means that it is not there.
+        let _ = self.inventory_objects.remove_label_values(&[kind]);
+        let _ = self.inventory_odd.remove_label_values(&[kind]);
+        let _ = self.inventory_synced.remove_label_values(&[kind]);
+        let _ = self.inventory_last_event.remove_label_values(&[kind]);
+    }
+
     /// The hash of the rule set in force; the one before it disappears.
     pub fn set_config(&self, hash: &str) {
         let mut current = self.config_hash.lock().unwrap_or_else(PoisonError::into_inner);

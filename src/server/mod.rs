@@ -36,7 +36,7 @@ pub use app::{Limits, app};
 pub use conn::Timeouts;
 pub use listener::Transport;
 pub use metrics::Metrics;
-pub use ops::{Check, ConfigView, Ops, ops_router};
+pub use ops::{Check, ConfigView, Health, Ops, Probe, ops_router};
 pub use stop::{StopRequests, Stopper};
 pub use tls::{TlsError, TlsOptions, install_provider};
 

@@ -17,6 +17,22 @@ use super::metrics::Metrics;
 /// Says whether one part is ready, or why not.
 pub type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
+/// How it stands with a part that may be missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It is there.
+    Ready,
+    /// It is waited for, and why.
+    Waiting(String),
+    /// It is not there, and why; requests may come all the same.
+    Lacking(String),
+    /// Nobody has asked for it: there is nothing to tell.
+    Unused,
+}
+
+/// Says how it stands with such a part.
+pub type Probe = Arc<dyn Fn() -> Health + Send + Sync>;
+
 /// Describes the rule set in force.
 pub type ConfigView = Arc<dyn Fn() -> Value + Send + Sync>;
 
@@ -26,7 +42,7 @@ pub type Refresh = Arc<dyn Fn(&Metrics) + Send + Sync>;
 /// What the operations port tells.
 #[derive(Clone)]
 pub struct Ops {
-    checks: Vec<(String, Check)>,
+    probes: Vec<(String, Probe)>,
     metrics: Arc<Metrics>,
     config: ConfigView,
     refresh: Option<Refresh>,
@@ -37,13 +53,19 @@ impl Ops {
     /// `config` is asked for each answer at `/config`.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, config: ConfigView) -> Self {
-        Self { checks: Vec::new(), metrics, config, refresh: None, stopping: Arc::default() }
+        Self { probes: Vec::new(), metrics, config, refresh: None, stopping: Arc::default() }
     }
 
     /// Adds a condition for being ready. It is asked at every probe: keep it quick.
     #[must_use]
-    pub fn check(mut self, name: impl Into<String>, check: Check) -> Self {
-        self.checks.push((name.into(), check));
+    pub fn check(self, name: impl Into<String>, check: Check) -> Self {
+        self.probe(name, Arc::new(move || check().map_or_else(Health::Waiting, |()| Health::Ready)))
+    }
+
+    /// The same for a part that may be missing.
+    #[must_use]
+    pub fn probe(mut self, name: impl Into<String>, probe: Probe) -> Self {
+        self.probes.push((name.into(), probe));
         self
     }
 
@@ -70,13 +92,15 @@ impl Ops {
         let mut ready = true;
         let mut lines = String::new();
         // Writing to a String cannot fail.
-        for (name, check) in &self.checks {
-            let _ = match check() {
-                Ok(()) => writeln!(lines, "[+]{name} ok"),
-                Err(reason) => {
+        for (name, probe) in &self.probes {
+            let _ = match probe() {
+                Health::Ready => writeln!(lines, "[+]{name} ok"),
+                Health::Waiting(reason) => {
                     ready = false;
                     writeln!(lines, "[-]{name} not ready: {reason}")
                 }
+                Health::Lacking(reason) => writeln!(lines, "[!]{name} lacking: {reason}"),
+                Health::Unused => Ok(()),
             };
         }
         if self.stopping.load(Ordering::SeqCst) {

@@ -49,6 +49,23 @@ async fn ready_when_every_check_is() {
 }
 
 #[tokio::test]
+async fn what_may_be_missing_is_told_and_keeps_nobody_waiting() {
+    let health = Arc::new(Mutex::new(Health::Unused));
+    let seen = Arc::clone(&health);
+    let ops = ops().probe("inventory/pod", Arc::new(move || seen.lock().unwrap().clone()));
+    for (now, status, line) in [
+        (Health::Unused, 200, ""),
+        (Health::Waiting("not listed".to_owned()), 503, "[-]inventory/pod not ready: not listed\n"),
+        (Health::Lacking("forbidden".to_owned()), 200, "[!]inventory/pod lacking: forbidden\n"),
+        (Health::Ready, 200, "[+]inventory/pod ok\n"),
+    ] {
+        *health.lock().unwrap() = now;
+        let (code, lines) = text(&ops, "/readyz?verbose").await;
+        assert!(code == status && lines.starts_with(&format!("{line}[+]shutdown ok\n")), "{code} {lines}");
+    }
+}
+
+#[tokio::test]
 async fn not_ready_from_the_moment_a_stop_is_asked_for() {
     let ops = ops();
     ops.clone().stop();

@@ -95,6 +95,9 @@ fn a_real_api_server_takes_all_of_it() {
     cluster.namespace("a").ok();
 }
 
+const EXPLAIN: &str =
+    "apiVersion: portcullis.dev/v1alpha1\nkind: RuleSet\nspec: {extends: builtin, explainChanges: warn}\n";
+
 type Right = (String, String, String);
 
 /// Verb, group and resource of every rule.
@@ -144,7 +147,7 @@ fn its_role_is_what_the_server_does_and_nothing_else() {
     cluster.namespace("a").ok();
 
     let (kubeconfig, token) = service_account(&cluster);
-    let webhook = Webhook::start(&WebhookOptions { kubeconfig: Some(kubeconfig), ..WebhookOptions::default() });
+    let webhook = Webhook::start(&WebhookOptions { kubeconfig: Some(kubeconfig.clone()), ..WebhookOptions::default() });
     cluster.register(&webhook, &Registration::default());
     // The denial is confirmed by a live read.
     cluster.apply(&allow("a", "web")).denied_by("missing-default-deny");
@@ -153,13 +156,27 @@ fn its_role_is_what_the_server_does_and_nothing_else() {
     let granted = rights(&find(&rendered(&cluster, DEPLOY), "ClusterRole", "portcullis")["rules"]);
     assert_eq!(done(&log), granted);
 
+    // The right to watch pods is one more, for those who ask to be told of changes, and is used by nobody else.
+    let explaining = format!("{DEPLOY}/explain-changes");
+    cluster.kubectl(&["apply", "-k", &explaining]).ok();
+    let more = rights(&find(&rendered(&cluster, &explaining), "ClusterRole", "portcullis-explain-changes")["rules"]);
+    let with_pods = &granted | &more;
+    let config = cluster.folder().join("explain.yaml");
+    fs::write(&config, EXPLAIN).expect("write a rule set");
+    let allowed = ["auth", "can-i", "watch", "pods", "--all-namespaces", "--as", ACCOUNT];
+    wait_until(SOON, "the right to be granted", || cluster.kubectl(&allowed).succeeded().then_some(()));
+    let options = WebhookOptions { kubeconfig: Some(kubeconfig), ..WebhookOptions::default() };
+    drop(webhook);
+    let _webhook = Webhook::start(&options.args(&["--config", text(&config)]));
+    wait_until(SOON, "the pods to be watched", || (done(&log) == with_pods).then_some(()));
+
     // Nothing comes from elsewhere but what everybody may: ask about oneself.
     let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": "portcullis"}});
     let create = ["create", "-f", "-", "-o", "json", "--token", &token];
     let all = cluster.kubectl_stdin(&create, &review.to_string()).ok().json();
     let mut all = rights(&all["status"]["resourceRules"]);
     all.retain(|(_, _, resource)| !resource.starts_with("selfsubject"));
-    assert_eq!(all, granted);
+    assert_eq!(all, with_pods);
     for what in
         ["get secrets", "create namespaces", "patch validatingwebhookconfigurations", "get pods", "create events"]
     {

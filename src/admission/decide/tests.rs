@@ -56,6 +56,22 @@ fn an_admission_is_short() {
 }
 
 #[test]
+fn what_a_request_opens_is_told_and_counts_for_nothing() {
+    let changes = vec!["opens egress from all pods of shop to any address: all ports".to_owned(), "second".to_owned()];
+    let opens = |findings| Report { changes: changes.clone(), ..of(findings) };
+    let (admitted, decision) = answer(&opens(Vec::new()), &rule_set());
+    assert_eq!((&admitted["response"]["warnings"], decision), (&json!(changes), Decision::Allowed));
+    assert_eq!(admitted["response"]["auditAnnotations"]["decision"], "allowed");
+
+    let (warned, decision) = answer(&opens(vec![finding(Level::Warn, "b-rule", "is odd")]), &rule_set());
+    let told = [&["[b-rule] spec.egress[0]: is odd".to_owned()], &changes[..]].concat();
+    assert_eq!((&warned["response"]["warnings"], decision), (&json!(told), Decision::Warned));
+
+    let (denied, decision) = answer(&opens(vec![finding(Level::Deny, "a-rule", "is wrong")]), &rule_set());
+    assert_eq!((&denied["response"]["warnings"], decision), (&json!(changes), Decision::Denied));
+}
+
+#[test]
 fn a_denial_names_rule_field_and_repair() {
     let report = of(vec![finding(Level::Deny, "a-rule", "is wrong"), finding(Level::Warn, "b-rule", "is odd")]);
     let (answer, decision) = answer(&report, &rule_set());

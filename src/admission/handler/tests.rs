@@ -82,8 +82,7 @@ fn what_rests_on_the_live_state_is_taken_back_and_the_rest_stands() {
         cannot_judge: vec![unjudged("old", "too old"), unjudged("broken", "internal error")],
         // A rule with two entries may be named twice.
         confirm: Some(Confirm { namespace: "shop".to_owned(), rules: vec!["leans", "leans", "old"] }),
-        notes: Vec::new(),
-        rule_durations: Vec::new(),
+        ..Report::default()
     };
     unconfirmed(&mut report, &subject(), "no answer");
     let expected = Report {

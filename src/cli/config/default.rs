@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::cli::rule_set::builtin;
 use crate::config::load::{API_VERSION, KIND};
-use crate::config::valid::{Entry, OnCannotJudge, RuleSet};
+use crate::config::valid::{Entry, ExplainChanges, OnCannotJudge, RuleSet};
 use crate::finding::Level;
 use crate::netpol::groups::GROUPS;
 use crate::rules::{Meta, RULES, find};
@@ -47,6 +47,10 @@ fn head(rule_set: &RuleSet) -> String {
         OnCannotJudge::Deny => "Deny",
         OnCannotJudge::Allow => "Allow",
     };
+    let explain_changes = match rule_set.explain_changes {
+        ExplainChanges::Off => "off",
+        ExplainChanges::Warn => "warn",
+    };
     let minutes = rule_set.max_inventory_age_seconds / 60;
     let groups: Vec<String> = GROUPS.iter().map(|group| format!("  #   {}: {}", group.name, group.about)).collect();
     format!(
@@ -65,6 +69,9 @@ spec:
   maxInventoryAge: {minutes}m
   # An UPDATE is judged by what it makes worse.
   ratchet: {ratchet}
+  # Whether a NetworkPolicy's requester is told by warnings what it newly opens to other namespaces and outside the
+  # cluster: off or warn. With warn, the server watches the labels of pods, and has to be allowed to.
+  explainChanges: \"{explain_changes}\"
   # Appended to denials: whom to ask, and where the rules are explained.
   #contact: \"#platform-network\"
   #docsUrl: https://wiki.example.com/portcullis/{{rule}}

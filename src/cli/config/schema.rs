@@ -84,6 +84,12 @@ fn spec() -> Value {
                 "default": true,
                 "description": "An UPDATE is judged by what it makes worse.",
             },
+            "explainChanges": {
+                "enum": ["off", "warn", false],
+                "default": "off",
+                "description": "Whether the requester of a NetworkPolicy is told by warnings what it newly opens to \
+                                other namespaces and outside the cluster. The server then watches the labels of pods.",
+            },
             "cidrGroups": {
                 "type": "object",
                 "propertyNames": {"pattern": "^[A-Za-z0-9_-]+$"},
@@ -307,6 +313,7 @@ mod tests {
     #[case("apiVersion: portcullis.dev/v1alpha1\nkind: RuleSet\nspec: {maxLevl: warn}\n")]
     #[case("apiVersion: portcullis.dev/v1alpha1\nkind: RuleSet\nspec: {docsUrl: wiki}\n")]
     #[case("apiVersion: portcullis.dev/v1alpha1\nkind: RuleSet\nspec: {ratchet: 'true'}\n")]
+    #[case("apiVersion: portcullis.dev/v1alpha1\nkind: RuleSet\nspec: {explainChanges: deny}\n")]
     #[case("apiVersion: portcullis.dev/v1alpha1\nkind: RuleSet\nspec: {customRules: []}\n")]
     fn documents_are_held_to_it(#[case] text: &str) {
         assert_ne!(problems(text), [""; 0]);

@@ -142,14 +142,18 @@ async fn it_is_looked_at_by_itself() {
     let file = dir.path().join("rules.yaml");
     fs::write(&file, good("one")).expect("written");
     let keeper = Arc::new(start(&file));
-    let kept = tokio::spawn(Arc::clone(&keeper).keep(Duration::from_millis(10), || NOW));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let listener = Arc::clone(&told);
+    let tell = move |bound: &Bound| listener.lock().expect("whole").push(bound.rule_set.name.clone());
+    let kept = tokio::spawn(Arc::clone(&keeper).keep(Duration::from_millis(10), || NOW, tell));
     fs::write(&file, good("two")).expect("written");
     for _ in 0..500 {
-        if name(&keeper) == "two" {
+        if !told.lock().expect("whole").is_empty() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(name(&keeper), "two");
+    assert_eq!(*told.lock().expect("whole"), ["two"]);
     kept.abort();
 }

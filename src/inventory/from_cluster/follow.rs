@@ -22,13 +22,12 @@ use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
 use kube::api::{ListParams, WatchEvent, WatchParams};
-use kube::core::Request;
 use tokio::time::{sleep, timeout};
 
 use super::Shared;
 use super::index::Event;
 use super::live::one_line;
-use super::wire::{Kind, Page, Raw};
+use super::wire::{Kind, Page, Raw, list_request, watch_request};
 
 /// Objects a page: the bound client-go uses, some hundred kB.
 pub(super) const PAGE_SIZE: u32 = 500;
@@ -112,6 +111,9 @@ pub(super) async fn follow(shared: Arc<Shared>, kind: Kind) {
             wait = shared.pace.first_wait;
         }
         outage.tell(kind, &trouble, shared.pace.between_warnings);
+        if kind == Kind::Pod && !trouble.is_routine() {
+            shared.pods.failed(trouble.to_string());
+        }
         sleep(jittered(wait)).await;
         wait = (wait * 2).min(shared.pace.longest_wait);
     }
@@ -148,7 +150,7 @@ async fn pages(shared: &Shared, kind: Kind, limit: Option<u32>) -> Result<(Vec<R
     let mut params = ListParams { limit, ..ListParams::default() };
     let mut objects = Vec::new();
     loop {
-        let request = Request::new(kind.path()).list(&params).map_err(|error| Trouble::List(error_of(error)))?;
+        let request = list_request(kind, &params).map_err(|error| Trouble::List(error_of(error)))?;
         let text = timeout(shared.pace.answer, shared.client.request_text(request))
             .await
             .map_err(|_| Trouble::NoAnswer(shared.pace.answer))?
@@ -168,7 +170,7 @@ async fn watch(shared: &Shared, kind: Kind, version: &mut String, outage: &mut O
     // Under the five minutes that proxies like to cut at, and not for all replicas at once.
     let seconds = 240 + u32::try_from(random() % 50).unwrap_or_default();
     let params = WatchParams::default().timeout(seconds);
-    let request = Request::new(kind.path()).watch(&params, version).map_err(|error| Trouble::Watch(error_of(error)))?;
+    let request = watch_request(kind, &params, version).map_err(|error| Trouble::Watch(error_of(error)))?;
     let events = timeout(shared.pace.answer, shared.client.request_events::<Raw>(request))
         .await
         .map_err(|_| Trouble::NoAnswer(shared.pace.answer))?

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::wire::{Kind, Raw};
 use crate::inventory::{Inventory, NamespaceState};
+use crate::netpol::pod::PodKind;
 
 /// What a list or a watch brings.
 #[derive(Debug)]
@@ -33,11 +34,13 @@ pub(super) struct Oddity {
     pub(super) reason: String,
 }
 
-/// The inventory, and the Namespaces that could not be read.
+/// The inventory, and the Namespaces and Pods that could not be read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Index {
     inventory: Inventory,
     odd_namespaces: BTreeMap<String, String>,
+    /// By namespace and name.
+    odd_pods: BTreeMap<(String, String), String>,
 }
 
 impl Index {
@@ -53,6 +56,7 @@ impl Index {
             Kind::NetworkPolicy => {
                 states.fold((0, 0), |(objects, odd), state| (objects + state.policies.len(), odd + state.odd.len()))
             }
+            Kind::Pod => (states.map(|state| state.pods.len()).sum(), self.odd_pods.len()),
         }
     }
 
@@ -61,8 +65,10 @@ impl Index {
         match event {
             Event::Listed(Kind::Namespace, objects) => self.list_namespaces(&objects),
             Event::Listed(Kind::NetworkPolicy, objects) => self.list_policies(&objects),
+            Event::Listed(Kind::Pod, objects) => self.list_pods(&objects),
             Event::Applied(Kind::Namespace, object) => self.apply_namespace(&object).into_iter().collect(),
             Event::Applied(Kind::NetworkPolicy, object) => self.apply_policy(&object).into_iter().collect(),
+            Event::Applied(Kind::Pod, object) => self.apply_pod(&object).into_iter().collect(),
             Event::Deleted(Kind::Namespace, object) => {
                 self.delete_namespace(object.name());
                 Vec::new()
@@ -71,36 +77,55 @@ impl Index {
                 self.delete_policy(&object);
                 Vec::new()
             }
+            Event::Deleted(Kind::Pod, object) => {
+                self.delete_pod(&object);
+                Vec::new()
+            }
         }
     }
 
     fn list_namespaces(&mut self, objects: &[Raw]) -> Vec<Oddity> {
-        let before = std::mem::take(self);
-        // Policies are the other list's business. Namespaces that only they speak of are unknown.
-        for state in before.inventory.namespaces().filter(|state| has_policies(state)) {
-            self.inventory.insert(Arc::new(with_policies(NamespaceState::unseen(&state.name), state)));
+        let before = std::mem::take(&mut self.inventory);
+        let known = std::mem::take(&mut self.odd_namespaces);
+        // Policies and pods are the other lists' business. Namespaces that only they speak of are unknown.
+        for state in before.namespaces().filter(|state| holds_something(state)) {
+            self.inventory.insert(Arc::new(holding_what(NamespaceState::unseen(&state.name), state)));
         }
         let odd = objects.iter().filter_map(|object| self.apply_namespace(object));
         let odd: Vec<Oddity> = odd.collect();
-        odd.into_iter().filter(|odd| before.odd_namespaces.get(&odd.name) != Some(&odd.reason)).collect()
+        odd.into_iter().filter(|odd| known.get(&odd.name) != Some(&odd.reason)).collect()
     }
 
     fn list_policies(&mut self, objects: &[Raw]) -> Vec<Oddity> {
         let before = std::mem::take(&mut self.inventory);
-        for state in before.namespaces().filter(|state| state.known) {
-            let bare = NamespaceState {
-                name: state.name.clone(),
-                labels: state.labels.clone(),
-                created: state.created,
-                terminating: state.terminating,
-                known: true,
-                ..NamespaceState::default()
-            };
+        for state in before.namespaces() {
+            let mut bare = NamespaceState::clone(state);
+            bare.policies.clear();
+            bare.odd.clear();
             self.inventory.insert(Arc::new(bare));
+            self.forget_if_empty(&state.name);
         }
         let odd = objects.iter().filter_map(|object| self.apply_policy(object));
         let odd: Vec<Oddity> = odd.collect();
         odd.into_iter().filter(|odd| before.namespace(&odd.namespace).odd.get(&odd.name) != Some(&odd.reason)).collect()
+    }
+
+    fn list_pods(&mut self, objects: &[Raw]) -> Vec<Oddity> {
+        let known = std::mem::take(&mut self.odd_pods);
+        self.forget_pods();
+        let odd: Vec<Oddity> = objects.iter().filter_map(|object| self.apply_pod(object)).collect();
+        let told = |odd: &Oddity| known.get(&(odd.namespace.clone(), odd.name.clone())) == Some(&odd.reason);
+        odd.into_iter().filter(|odd| !told(odd)).collect()
+    }
+
+    /// As if no pod had been seen.
+    pub(super) fn forget_pods(&mut self) {
+        self.odd_pods.clear();
+        let with = self.inventory.namespaces().filter(|state| !state.pods.is_empty());
+        for name in with.map(|state| state.name.clone()).collect::<Vec<_>>() {
+            self.inventory.update(&name, |state| state.pods.clear());
+            self.forget_if_empty(&name);
+        }
     }
 
     fn apply_namespace(&mut self, object: &Raw) -> Option<Oddity> {
@@ -114,7 +139,7 @@ impl Index {
             }
             Err(reason) => {
                 // It exists, and its labels are anybody's guess: as if it had not been seen.
-                self.inventory.insert(Arc::new(with_policies(NamespaceState::unseen(name), &old)));
+                self.inventory.insert(Arc::new(holding_what(NamespaceState::unseen(name), &old)));
                 self.forget_if_empty(name);
                 let known = self.odd_namespaces.insert(name.to_owned(), reason.clone());
                 (known.as_ref() != Some(&reason)).then(|| Oddity {
@@ -126,12 +151,12 @@ impl Index {
         }
     }
 
-    /// Its policies go by events of their own, which may come later: until then they keep it, as
-    /// something that is gone.
+    /// Its policies and pods go by events of their own, which may come later: until then they keep it,
+    /// as something that is gone.
     fn delete_namespace(&mut self, name: &str) {
         self.odd_namespaces.remove(name);
         let old = self.inventory.namespace(name);
-        self.inventory.insert(Arc::new(with_policies(NamespaceState::gone(name), &old)));
+        self.inventory.insert(Arc::new(holding_what(NamespaceState::gone(name), &old)));
         self.forget_if_empty(name);
     }
 
@@ -157,23 +182,56 @@ impl Index {
         self.forget_if_empty(namespace);
     }
 
+    /// One that is being deleted runs on until it is gone.
+    fn apply_pod(&mut self, object: &Raw) -> Option<Oddity> {
+        let key = (object.namespace().to_owned(), object.name().to_owned());
+        match object.pod() {
+            Ok(pod) => {
+                self.odd_pods.remove(&key);
+                // Most events are about the status of a pod.
+                if self
+                    .inventory
+                    .namespace(&key.0)
+                    .pods
+                    .get(&(key.1.clone(), PodKind::Pod))
+                    .is_none_or(|old| **old != pod)
+                {
+                    self.inventory.update(&key.0, |state| _ = state.pods.insert((key.1, PodKind::Pod), Arc::new(pod)));
+                }
+                None
+            }
+            Err(reason) => {
+                self.delete_pod(object);
+                let known = self.odd_pods.insert(key.clone(), reason.clone());
+                (known.as_ref() != Some(&reason)).then_some(Oddity { namespace: key.0, name: key.1, reason })
+            }
+        }
+    }
+
+    fn delete_pod(&mut self, object: &Raw) {
+        let (namespace, name) = (object.namespace(), object.name());
+        self.odd_pods.remove(&(namespace.to_owned(), name.to_owned()));
+        self.inventory.update(namespace, |state| _ = state.pods.remove(&(name.to_owned(), PodKind::Pod)));
+        self.forget_if_empty(namespace);
+    }
+
     fn forget_if_empty(&mut self, name: &str) {
         let state = self.inventory.namespace(name);
-        if !state.known && !has_policies(&state) {
+        if !state.known && !holds_something(&state) {
             self.inventory.remove(name);
         }
     }
 }
 
-fn has_policies(state: &NamespaceState) -> bool {
-    !state.policies.is_empty() || !state.odd.is_empty()
+fn holds_something(state: &NamespaceState) -> bool {
+    !state.policies.is_empty() || !state.odd.is_empty() || !state.pods.is_empty()
 }
 
-fn with_policies(state: NamespaceState, of: &NamespaceState) -> NamespaceState {
-    NamespaceState { policies: of.policies.clone(), odd: of.odd.clone(), ..state }
+fn holding_what(state: NamespaceState, of: &NamespaceState) -> NamespaceState {
+    NamespaceState { policies: of.policies.clone(), odd: of.odd.clone(), pods: of.pods.clone(), ..state }
 }
 
-/// A namespace with the policies it had and the rest from its object, or why that cannot be read.
+/// A namespace with the policies and pods it had and the rest from its object, or why that cannot be read.
 pub(super) fn put_namespace(old: &NamespaceState, object: &Raw) -> Result<NamespaceState, String> {
     let metadata = object.metadata()?;
     let state = NamespaceState {
@@ -184,7 +242,7 @@ pub(super) fn put_namespace(old: &NamespaceState, object: &Raw) -> Result<Namesp
         known: true,
         ..NamespaceState::default()
     };
-    Ok(with_policies(state, old))
+    Ok(holding_what(state, old))
 }
 
 /// Puts a policy where it belongs: among those that count, among the odd, or, while it is being

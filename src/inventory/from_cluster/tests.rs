@@ -4,6 +4,7 @@ use self::fake::Fake;
 use super::*;
 
 mod fake;
+mod pods;
 
 const PACE: Pace = Pace {
     first_wait: Duration::from_millis(5),
@@ -31,7 +32,7 @@ fn mk_fake() -> Fake {
 }
 
 async fn start(fake: &Fake, pace: Pace) -> Arc<Cluster> {
-    let cluster = Cluster::start_at(fake.client(), Timestamp::now, pace);
+    let cluster = Cluster::start_at(fake.client(), Timestamp::now, false, pace);
     cluster.wait_until_synced().await;
     until("both kinds are watched", || fake.open_watches() == 2).await;
     cluster
@@ -55,7 +56,7 @@ fn names(cluster: &Cluster, namespace: &str) -> Vec<String> {
 async fn lists_and_then_follows_events() {
     let fake = mk_fake();
     let cluster = start(&fake, PACE).await;
-    assert!(Kind::ALL.into_iter().all(|kind| cluster.synced(kind)));
+    assert!(Kind::ALWAYS.into_iter().all(|kind| cluster.synced(kind)));
     assert_eq!(names(&cluster, "a"), ["x"]);
     assert_eq!(cluster.snapshot(Timestamp::now()).namespace("b").labels["team"], "one");
 
@@ -63,9 +64,10 @@ async fn lists_and_then_follows_events() {
     fake.send(Kind::NetworkPolicy, "DELETED", mk_policy("a", "x"));
     fake.send(Kind::Namespace, "DELETED", mk_namespace("a"));
     until("the events are in", || names(&cluster, "b") == ["z"] && cluster.snapshot(Timestamp::now()).len() == 1).await;
-    let stats = cluster.stats().map(|stats| (stats.kind.as_str(), stats.objects, stats.odd, stats.synced));
-    assert_eq!(stats, [("Namespace", 1, 0, true), ("NetworkPolicy", 1, 0, true)]);
-    assert!(cluster.stats().iter().all(|stats| stats.last_event.is_some()));
+    let stats = Kind::ALL.map(|kind| cluster.stats(kind).map(|stats| (stats.objects, stats.odd, stats.synced)));
+    assert_eq!(stats, [Some((1, 0, true)), Some((1, 0, true)), None]);
+    assert!(Kind::ALWAYS.into_iter().all(|kind| cluster.stats(kind).unwrap().last_event.is_some()));
+    assert_eq!((cluster.pods(), fake.requests("pods")), (PodWatch::Off, 0));
     assert_eq!(fake.requests("resourceVersion=0"), 2, "watched from the version of the list");
     assert_eq!((fake.requests("limit=500"), fake.requests("allowWatchBookmarks=true")), (2, 2));
     assert_eq!(fake.requests("sendInitialEvents"), 0);
@@ -75,7 +77,7 @@ async fn lists_and_then_follows_events() {
 async fn is_not_synced_and_trusted_by_nobody_until_both_lists_are_complete() {
     let fake = mk_fake();
     fake.lock().failures = vec![("networkpolicies", 403); 8];
-    let cluster = Cluster::start_at(fake.client(), Timestamp::now, PACE);
+    let cluster = Cluster::start_at(fake.client(), Timestamp::now, false, PACE);
     until("namespaces are there", || cluster.synced(Kind::Namespace)).await;
     assert!(!cluster.synced(Kind::NetworkPolicy));
     assert!(cluster.snapshot(Timestamp::now()).age() > Duration::from_secs(1_000_000_000));
@@ -158,11 +160,12 @@ async fn one_odd_object_stops_neither_list_nor_watch() {
     fake.send(Kind::Namespace, "ADDED", json!({"metadata": {"name": "c", "labels": [1]}}));
     fake.send(Kind::NetworkPolicy, "ADDED", mk_policy("a", "z"));
     until("the last event is in", || names(&cluster, "a") == ["x", "z"]).await;
-    until("the namespace was seen", || cluster.stats()[0].odd == 1).await;
+    until("the namespace was seen", || cluster.stats(Kind::Namespace).unwrap().odd == 1).await;
     let odd = cluster.snapshot(Timestamp::now()).namespace("a").odd.clone();
     assert_eq!(odd.keys().collect::<Vec<_>>(), ["odd", "odder"]);
     assert!(odd["odd"].contains("spec.future"), "{odd:?}");
-    assert_eq!(cluster.stats().map(|stats| (stats.objects, stats.odd)), [(2, 1), (2, 2)]);
+    let counts = Kind::ALWAYS.map(|kind| cluster.stats(kind).map(|stats| (stats.objects, stats.odd)).unwrap());
+    assert_eq!(counts, [(2, 1), (2, 2)]);
     assert_eq!(fake.requests("limit=500"), 2, "nothing was listed anew");
 }
 

@@ -1,9 +1,14 @@
 //! Objects as the API server sends them, read so that no object can stop a list or a watch.
 
+use kube::api::{ListParams, WatchParams};
+use kube::core::Request;
+use kube::core::request::Error as RequestError;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::netpol::pod::{Controller, Pod, PodKind};
 use crate::netpol::policy::NetworkPolicy;
+use crate::netpol::selector::Labels;
 use crate::object::Metadata;
 
 /// The kinds that are watched.
@@ -13,11 +18,16 @@ pub enum Kind {
     Namespace,
     /// `networking.k8s.io/v1`.
     NetworkPolicy,
+    /// Core `v1`, by its metadata, and only while the rule set asks for it.
+    Pod,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Namespace, Self::NetworkPolicy];
+    pub const ALL: [Self; 3] = [Self::Namespace, Self::NetworkPolicy, Self::Pod];
+
+    /// Those that are always watched, and that verdicts rest on.
+    pub const ALWAYS: [Self; 2] = [Self::Namespace, Self::NetworkPolicy];
 
     /// The name used in metrics and logs.
     #[must_use]
@@ -25,6 +35,7 @@ impl Kind {
         match self {
             Self::Namespace => "Namespace",
             Self::NetworkPolicy => "NetworkPolicy",
+            Self::Pod => "Pod",
         }
     }
 
@@ -38,11 +49,28 @@ impl Kind {
         match self {
             Self::Namespace => "/api/v1/namespaces",
             Self::NetworkPolicy => "/apis/networking.k8s.io/v1/networkpolicies",
+            Self::Pod => "/api/v1/pods",
         }
     }
 }
 
-/// An object of either kind. Nothing in it can fail to be read here, so that one odd object is
+/// A request that lists a kind: of pods, the metadata alone.
+pub(super) fn list_request(kind: Kind, params: &ListParams) -> Result<hyper::Request<Vec<u8>>, RequestError> {
+    let request = Request::new(kind.path());
+    if kind == Kind::Pod { request.list_metadata(params) } else { request.list(params) }
+}
+
+/// A request that watches a kind from a version on: of pods, the metadata alone.
+pub(super) fn watch_request(
+    kind: Kind,
+    params: &WatchParams,
+    version: &str,
+) -> Result<hyper::Request<Vec<u8>>, RequestError> {
+    let request = Request::new(kind.path());
+    if kind == Kind::Pod { request.watch_metadata(params, version) } else { request.watch(params, version) }
+}
+
+/// An object of any kind. Nothing in it can fail to be read here, so that one odd object is
 /// told by name rather than as the end of a list; managedFields and status are passed over.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -60,6 +88,7 @@ struct RawMetadata {
     labels: Value,
     creation_timestamp: Value,
     deletion_timestamp: Value,
+    owner_references: Value,
 }
 
 impl Raw {
@@ -96,6 +125,31 @@ impl Raw {
             .map(|(key, value)| (key.to_owned(), value.clone()))
             .collect();
         serde_json::from_value(Value::Object(object)).map_err(|error| format!("metadata: {error}"))
+    }
+
+    /// The pod, as far as its metadata tells, or why it cannot be read. Ports, addresses and `hostNetwork` stand in
+    /// its spec and status, which are not asked for.
+    pub(super) fn pod(&self) -> Result<Pod, String> {
+        let labels = match &self.metadata.labels {
+            Value::Null => Labels::new(),
+            labels => Labels::deserialize(labels).map_err(|error| format!("metadata.labels: {error}"))?,
+        };
+        Ok(Pod {
+            namespace: self.namespace().to_owned(),
+            kind: PodKind::Pod,
+            name: self.name().to_owned(),
+            labels,
+            ports: Vec::new(),
+            host_network: false,
+            addresses: Vec::new(),
+            controller: self.controller(),
+        })
+    }
+
+    fn controller(&self) -> Option<Controller> {
+        let owners = self.metadata.owner_references.as_array()?;
+        let owner = owners.iter().find(|owner| owner["controller"] == true)?;
+        Some(Controller { kind: owner["kind"].as_str()?.to_owned(), name: owner["name"].as_str()?.to_owned() })
     }
 
     /// The policy, or why it cannot be read, in one line.

@@ -29,10 +29,7 @@ pub(super) fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Valu
 /// certificate is still checked against the Service's name. Before 1.21 a PodDisruptionBudget was a beta.
 pub(super) fn copy(cluster: &Cluster, port: u16) -> PathBuf {
     let folder = cluster.folder().join("deploy");
-    fs::create_dir_all(&folder).expect("make the copy's folder");
-    for entry in fs::read_dir(DEPLOY).expect("read deploy/").map(|entry| entry.expect("read deploy/")) {
-        fs::copy(entry.path(), folder.join(entry.file_name())).expect("copy deploy/");
-    }
+    copy_folder(Path::new(DEPLOY), &folder);
     let local =
         json!([{"op": "replace", "path": "/spec", "value": {"type": "ExternalName", "externalName": "localhost"}}]);
     let ports = [0, 1].map(
@@ -51,6 +48,14 @@ pub(super) fn copy(cluster: &Cluster, port: u16) -> PathBuf {
     assert!(!text.contains("\npatches:"), "kustomization.yaml has patches of its own: add to them");
     fs::write(&file, format!("{text}patches: {}\n", Value::from(patches))).expect("write kustomization.yaml");
     folder
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("make the copy's folder");
+    for entry in fs::read_dir(from).expect("read deploy/").map(|entry| entry.expect("read deploy/")) {
+        let (path, copy) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() { copy_folder(&path, &copy) } else { _ = fs::copy(path, copy).expect("copy deploy/") }
+    }
 }
 
 pub(super) fn text(path: &Path) -> &str {

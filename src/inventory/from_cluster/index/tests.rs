@@ -136,3 +136,40 @@ fn a_snapshot_does_not_change() {
     index.apply(Event::Applied(Kind::NetworkPolicy, mk_policy("a", "z")));
     assert_eq!(snapshot, *mk_index(&["a"], &[("a", "x")]).inventory());
 }
+
+fn mk_pod(namespace: &str, name: &str) -> Raw {
+    mk(json!({
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}, "annotations": {"long": "text"}},
+    }))
+}
+
+#[test]
+fn pods_come_and_go_beside_policies() {
+    let mut index = mk_index(&["a"], &[("a", "x")]);
+    assert_eq!(index.apply(Event::Listed(Kind::Pod, vec![mk_pod("a", "web"), mk_pod("gone", "left")])), []);
+    index.apply(Event::Applied(Kind::Pod, mk_pod("a", "db")));
+    assert_eq!((index.count(Kind::Pod), index.count(Kind::Namespace)), ((3, 0), (1, 0)));
+    let left = index.inventory().namespace("gone");
+    assert!(!left.known && left.pods.len() == 1);
+    index.apply(Event::Deleted(Kind::Namespace, mk_namespace("a", "one")));
+    assert_eq!(index.inventory().namespace("a").pods.len(), 2, "they run until they are gone");
+    index.apply(Event::Listed(Kind::Namespace, vec![mk_namespace("a", "one")]));
+    index.apply(Event::Listed(Kind::NetworkPolicy, vec![mk_policy("a", "x")]));
+    assert_eq!(index.count(Kind::Pod), (3, 0));
+    index.apply(Event::Deleted(Kind::Pod, mk_pod("gone", "left")));
+    assert_eq!(index.inventory().len(), 1);
+    index.forget_pods();
+    assert_eq!(index, mk_index(&["a"], &[("a", "x")]));
+}
+
+#[test]
+fn pods_whose_labels_cannot_be_read_are_odd() {
+    let odd = || mk(json!({"metadata": {"name": "web", "namespace": "a", "labels": {"app": 5}}}));
+    let mut index = mk_index(&["a"], &[]);
+    index.apply(Event::Listed(Kind::Pod, vec![mk_pod("a", "web")]));
+    let told = index.apply(Event::Applied(Kind::Pod, odd()));
+    assert!(told.len() == 1 && told[0].reason.contains("metadata.labels"), "{told:?}");
+    assert_eq!((index.count(Kind::Pod), index.apply(Event::Listed(Kind::Pod, vec![odd()]))), ((0, 1), Vec::new()));
+    index.apply(Event::Applied(Kind::Pod, mk_pod("a", "web")));
+    assert_eq!(index.count(Kind::Pod), (1, 0));
+}

@@ -25,6 +25,9 @@ pub(super) struct Fake(Arc<Mutex<State>>);
 pub(super) struct State {
     pub(super) namespaces: Vec<Value>,
     pub(super) policies: Vec<Value>,
+    pub(super) pods: Vec<Value>,
+    /// What pods were asked for as.
+    pub(super) accepted: Vec<String>,
     /// Paths and queries of all requests.
     pub(super) requests: Vec<String>,
     /// Open watches.
@@ -96,7 +99,15 @@ impl Fake {
             return Ok(status(code));
         }
         let path = request.uri().path();
-        let kind = if path.ends_with("networkpolicies") { Kind::NetworkPolicy } else { Kind::Namespace };
+        let kind = match path.rsplit('/').next() {
+            Some("networkpolicies") => Kind::NetworkPolicy,
+            Some("pods") => Kind::Pod,
+            _ => Kind::Namespace,
+        };
+        if kind == Kind::Pod {
+            let accept = request.headers()[hyper::header::ACCEPT].to_str().unwrap().to_owned();
+            state.accepted.push(accept);
+        }
         if target.contains("watch=true") {
             let (sender, receiver) = unbounded();
             state.watches.push((kind, sender));
@@ -105,6 +116,7 @@ impl Fake {
         let segments: Vec<_> = path.trim_matches('/').split('/').collect();
         Ok(match segments.as_slice() {
             ["api", "v1", "namespaces"] => state.list(&state.namespaces, &target),
+            ["api", "v1", "pods"] => state.list(&state.pods, &target),
             ["api", "v1", "namespaces", name] => {
                 let found = state.namespaces.iter().find(|object| object["metadata"]["name"] == **name);
                 found.map_or_else(|| status(404), json_body)

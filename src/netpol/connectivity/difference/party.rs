@@ -221,7 +221,7 @@ fn addresses_text(addresses: &IpSet) -> String {
     let text = |(family, whole): (IpSet, &str)| {
         let blocks = addresses.intersection(&family).cidrs();
         let except = family.difference(addresses).cidrs();
-        match (blocks.is_empty(), except.len() < blocks.len()) {
+        match (blocks.is_empty(), !except.is_empty() && except.len() < blocks.len()) {
             (true, _) => None,
             (_, false) => Some(Few(&blocks).to_string()),
             _ => Some(format!("{whole} except {}", Few(&except))),

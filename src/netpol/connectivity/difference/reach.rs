@@ -75,8 +75,8 @@ impl<'a> Reach<'a> {
         let mut names = Vec::with_capacity(ends.all.len());
         for end in &ends.all {
             names.push(SIDES.map(|side| match end.looks[side].as_ref().and_then(|look| look.pod) {
-                Some(pod) => ports.names(pod, |port| telling.port(port)),
-                None => NamesId::OPEN,
+                Some(pod) if !worlds[side].port_names_open => ports.names(pod, |port| telling.port(port)),
+                _ => NamesId::OPEN,
             }));
         }
         let mut reach = Self {
