@@ -131,6 +131,12 @@ impl Peer {
     }
 }
 
+/// The addresses among the peers of a rule: all where there are no peers, none where they are pods.
+#[must_use]
+pub fn addresses_of(peers: &[Peer]) -> IpSet {
+    if peers.is_empty() { IpSet::all() } else { IpSet::union_of(peers.iter().filter_map(Peer::addresses)) }
+}
+
 impl PolicyRule {
     /// Whether it is `- {}`: every peer on every port.
     #[must_use]

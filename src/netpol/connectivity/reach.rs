@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use super::{Answer, Direction, End, NetworkPolicy, Outcome, Pod, PodKind, PolicyRule, RuleRef, Side, World, apart};
 use crate::netpol::ip_set::IpSet;
-use crate::netpol::policy::Peer;
+use crate::netpol::policy::addresses_of;
 use crate::netpol::port_set::PortSet;
 
 #[cfg(test)]
@@ -258,9 +258,7 @@ fn addresses(pod: &Pod, direction: Direction, governed: &Governed<'_>) -> Vec<(I
     };
     let mut rules = Merged::default();
     for (_, rule) in &governed.rules {
-        let blocks = rule.peers.iter().filter_map(Peer::addresses);
-        let set = if rule.peers.is_empty() { IpSet::all() } else { blocks.fold(IpSet::empty(), |a, b| a.union(&b)) };
-        rules.add(set, ports(&rule.ports));
+        rules.add(addresses_of(&rule.peers), ports(&rule.ports));
     }
     let mut parts = Merged::default();
     for (mut set, ports) in rules.0 {

@@ -6,7 +6,7 @@ use super::ports::{NamesId, PortsId};
 use super::reach::{Exposure, Reach, SetId};
 use super::{Change, SIDES, Steps, TooLarge};
 use crate::netpol::ip_set::IpSet;
-use crate::netpol::policy::{Direction, Peer};
+use crate::netpol::policy::{Direction, Peer, addresses_of};
 use crate::netpol::port_set::{PortSet, Protocol};
 
 /// Some ports, and to which of the sets of addresses they belong, before and after.
@@ -61,24 +61,13 @@ fn allowed(reach: &mut Reach<'_>, set: SetId, names: NamesId, direction: Directi
             Direction::Egress => reach.ports.numbers(ports),
             Direction::Ingress => reach.ports.resolve(ports, names),
         };
-        let addresses = if peers.is_empty() { IpSet::all() } else { of_blocks(peers) };
+        let addresses = addresses_of(peers);
         if ports != PortsId::NONE && !addresses.is_empty() {
             let entry = by_ports.entry(ports).or_default();
             *entry = entry.union(&addresses);
         }
     }
     by_ports.into_iter().collect()
-}
-
-fn of_blocks(peers: &[Peer]) -> IpSet {
-    let plain = peers.iter().filter_map(|peer| match peer {
-        Peer::IpBlock { cidr, except } if except.is_empty() => Some(*cidr),
-        Peer::IpBlock { .. } | Peer::Pods { .. } => None,
-    });
-    // Blocks without exceptions go in together, however many they are.
-    let union: IpSet = plain.collect();
-    let excepting = peers.iter().filter(|peer| matches!(peer, Peer::IpBlock { except, .. } if !except.is_empty()));
-    excepting.filter_map(Peer::addresses).fold(union, |union, addresses| union.union(&addresses))
 }
 
 /// The coarsest division of all ports in which each part lies in a set or outside of it. A name that nobody resolves
