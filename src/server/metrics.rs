@@ -21,8 +21,8 @@ use crate::admission::handler::{Observer, Reviewed};
 const KINDS: [&str; 2] = ["NetworkPolicy", "Namespace"];
 const OPERATIONS: [&str; 3] = ["CREATE", "UPDATE", "DELETE"];
 const OUTCOMES: [&str; 6] = ["allowed", "warned", "denied", "exempted", "cannot_judge", "error"];
-/// Every code this server answers with; another one would be counted as `other`.
-const CODES: [&str; 9] = ["200", "400", "404", "405", "408", "413", "415", "429", "500"];
+/// Other codes are counted as `other`.
+const CODES: [&str; 11] = ["200", "400", "403", "404", "405", "408", "413", "415", "429", "500", "503"];
 
 /// From what a small review takes to what the API server waits for by default, roughly.
 const ADMISSION_BUCKETS: [f64; 16] =
