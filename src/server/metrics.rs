@@ -117,7 +117,7 @@ impl Metrics {
             in_flight: make.gauge("portcullis_admission_in_flight", "Admission reviews being judged now.")?,
             findings: make.counters("portcullis_findings_total", "Findings of admission reviews that no exemption covers; a review may have several.", &["rule", "level"])?,
             rule_duration: make.histograms("portcullis_rule_duration_seconds", "Time a rule took for a review.", "rule", &RULE_BUCKETS)?,
-            inventory_objects: make.gauges("portcullis_inventory_objects", "Objects known of the cluster that count: neither gone nor being deleted.", &["kind"])?,
+            inventory_objects: make.gauges("portcullis_inventory_objects", "Objects known of the cluster; policies that are being deleted do not count.", &["kind"])?,
             inventory_synced: make.gauges("portcullis_inventory_synced", "1 once the first list of a kind is complete, 0 before.", &["kind"])?,
             inventory_last_event: make.add(GaugeVec::new(Opts::new("portcullis_inventory_last_event_timestamp_seconds", "When the cluster was last heard of: a list, an event or a bookmark, as seconds since the epoch."), &["kind"]))?,
             inventory_odd: make.gauges("portcullis_inventory_odd_objects", "Objects of the cluster that cannot be read and are left out.", &["kind"])?,
@@ -146,7 +146,9 @@ impl Metrics {
                 }
             }
         }
-        for kind in KINDS {
+        // What is not a review: the only series of `other` that is sure to come.
+        self.requests.with_label_values(&["other", "other", "error", "false"]);
+        for kind in KINDS.into_iter().chain(["other"]) {
             self.duration.with_label_values(&[kind]);
         }
         for result in ["success", "failure"] {
