@@ -24,6 +24,7 @@ fn what_is_known_beforehand_begins_at_zero() {
     let text = metrics.render();
     for series in [
         r#"portcullis_admission_requests_total{dry_run="false",kind="Namespace",operation="DELETE",outcome="cannot_judge"}"#,
+        r#"portcullis_admission_requests_total{dry_run="false",kind="other",operation="other",outcome="error"}"#,
         r#"portcullis_admission_duration_seconds_count{kind="NetworkPolicy"}"#,
         "portcullis_admission_in_flight",
         r#"portcullis_config_reloads_total{result="success"}"#,

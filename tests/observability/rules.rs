@@ -76,10 +76,40 @@ fn every_alert_says_what_to_do_and_where_to_read_on() {
     assert_eq!(values(&rules, "summary").len(), alerts.len());
     assert_eq!(values(&rules, "description").len(), alerts.len());
     assert!(values(&rules, "severity").iter().all(|severity| ["critical", "warning", "info"].contains(severity)));
-    // docs/observability.md lists them all.
+    // docs/observability.md lists them all, in this order.
     let docs = fs::read_to_string(Path::new(DOCS).join("observability.md")).expect("the documentation");
-    let told: BTreeSet<_> =
-        docs.lines().filter_map(|line| line.strip_prefix("| `Portcullis")?.split('`').next()).collect();
-    let named: BTreeSet<_> = alerts.iter().filter_map(|name| name.strip_prefix("Portcullis")).collect();
+    let rows = docs.lines().filter(|line| line.starts_with("| `Portcullis"));
+    let told: Vec<_> = rows.map(|row| row.split(" | ").take(2).collect::<Vec<_>>().join(" ")).collect();
+    let severities = values(&rules, "severity");
+    let named: Vec<_> =
+        alerts.iter().zip(severities).map(|(name, severity)| format!("| `{name}` {severity}")).collect();
     assert_eq!(told, named);
+    // Once the runbook is written, it has a place for each.
+    if let Ok(runbook) = fs::read_to_string(Path::new(DOCS).join("operations.md")) {
+        let anchors: BTreeSet<_> = runbook.lines().filter_map(anchor).collect();
+        let lost: Vec<_> = places
+            .iter()
+            .filter_map(|place| place.split('#').nth(1))
+            .filter(|place| !anchors.contains(*place))
+            .collect();
+        assert!(lost.is_empty(), "docs/operations.md has no heading for {lost:?}");
+    }
+}
+
+/// The anchor that a heading of Markdown gets, or that is written out.
+fn anchor(line: &str) -> Option<String> {
+    if let Some((_, written)) = line.split_once("<a id=\"") {
+        return written.split('"').next().map(str::to_owned);
+    }
+    let heading = line.strip_prefix('#')?.trim_start_matches('#').trim().to_lowercase();
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    Some(kept.map(|c| if c == ' ' { '-' } else { c }).collect())
+}
+
+#[test]
+fn anchors_are_those_of_headings() {
+    assert_eq!(anchor("### Alert: PortcullisDown").as_deref(), Some("alert-portcullisdown"));
+    assert_eq!(anchor("### `Alert PortcullisDown`").as_deref(), Some("alert-portcullisdown"));
+    assert_eq!(anchor("<a id=\"alert-portcullisdown\"></a>").as_deref(), Some("alert-portcullisdown"));
+    assert_eq!(anchor("Alert: PortcullisDown"), None);
 }
