@@ -38,7 +38,9 @@ if all_run "$target"; then
     exit
 fi
 [[ -z ${PORTCULLIS_PROMETHEUS:-} ]] || fail "no runnable prometheus and promtool in $target"
-command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || fail "this is not Debian (no apt-get)"
+if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+    fail "this is not Debian (no apt-get)"
+fi
 
 mkdir -p "$target"
 # Two runs at once: the second one waits, then finds it done.
