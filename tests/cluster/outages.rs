@@ -56,8 +56,17 @@ fn it_is_ready_only_once_it_knows_the_cluster() {
     assert_eq!(checks.0, 503);
     assert!(checks.1.contains("[-]inventory/networkpolicy"), "{}", checks.1);
     assert!(late.ops("/livez").is_some_and(|(status, _)| status == 200));
+    let scraped = |text: &str| late.metrics().lines().any(|line| line == text);
+    assert!(scraped(r#"portcullis_inventory_synced{kind="Namespace"} 0"#));
+    assert!(scraped(r#"portcullis_inventory_synced{kind="NetworkPolicy"} 0"#));
+    let started = late.metric("process_start_time_seconds", &[]);
     cluster.restart_api_server();
     wait_until(Duration::from_secs(20), "the webhook to be ready", || late.is_ready().then_some(()));
+    for kind in ["Namespace", "NetworkPolicy"] {
+        assert!(scraped(&format!("portcullis_inventory_synced{{kind=\"{kind}\"}} 1")), "{}", late.metrics());
+        let heard = late.metric("portcullis_inventory_last_event_timestamp_seconds", &[("kind", kind)]);
+        assert!(heard >= started, "{kind}: {heard} is before {started}");
+    }
     cluster.register(&late, &Registration::default());
     cluster.apply(&allow("a", "web")).denied_by("missing-default-deny");
 }
