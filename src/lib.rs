@@ -63,7 +63,7 @@
 //! | `report` | `netpol`, `finding` | `ipnet`, `serde`, `serde_json` | – |
 //! | `admission` | `netpol`, `finding`, `object`, `config`, `inventory`, `rules`, `engine` | `kube`, `serde`, `serde_json`, `thiserror` | – |
 //! | `admission::handler` | – | `arc_swap`, `axum`, `jiff`, `tokio`, `tracing` | `stopwatch` |
-//! | `server` | `config`, `inventory`, `engine`, `admission` | `arc_swap`, `axum`, `bytes`, `http_body_util`, `hyper`, `hyper_util`, `jiff`, `prometheus`, `rcgen`, `rustix`, `rustls`, `rustls_pki_types`, `serde_json`, `sha2`, `thiserror`, `tokio`, `tokio_rustls`, `tokio_util`, `tower`, `tower_http`, `tracing`, `x509_parser` | `files`, `sockets`, `stopwatch` |
+//! | `server` | `config`, `inventory`, `engine`, `admission` | `arc_swap`, `axum`, `bytes`, `http_body_util`, `hyper`, `hyper_util`, `jiff`, `prometheus`, `rcgen`, `rustix`, `rustls`, `rustls_pki_types`, `serde_json`, `sha2`, `thiserror`, `tokio`, `tokio_rustls`, `tokio_util`, `tower`, `tower_http`, `tracing`, `x509_parser`, `zeroize` | `files`, `sockets`, `stopwatch` |
 //! | `server::clock` | – | – | `clock` |
 //! | `cli` | everything | everything | everything |
 //! | `main` | `cli` | – | `environment` |
