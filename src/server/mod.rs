@@ -4,6 +4,7 @@
 //! listener ─ conn ─ app ─ webhook's routes        cert_store ─ certs     who we are
 //! listener ─ conn ─ ops ─ metrics                 tls ─ pair             what is shown, and its reload
 //!                                                 client_auth            whom we let in
+//!                                                 self_managed           a certificate kept in a Secret
 //! ```
 //!
 //! [`serve`] puts them together: certificates first, then both ports, then readiness; and takes them apart in the order in
@@ -22,6 +23,7 @@ mod listener;
 pub mod metrics;
 pub mod ops;
 mod pair;
+pub mod self_managed;
 mod stop;
 mod tls;
 mod x509;
