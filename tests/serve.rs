@@ -2,11 +2,17 @@
 
 // `cfg(test)` is always set here; it tells clippy that the helpers are test code as well.
 #[cfg(test)]
+#[path = "serve/clients.rs"]
+mod clients;
+#[cfg(test)]
 #[path = "serve/harness.rs"]
 mod harness;
 #[cfg(test)]
 #[path = "serve/limits.rs"]
 mod limits;
+#[cfg(test)]
+#[path = "serve/pki.rs"]
+mod pki;
 #[cfg(test)]
 #[path = "serve/slow.rs"]
 mod slow;

@@ -48,6 +48,7 @@ pub struct Metrics {
     config_last_reload: IntGauge,
     config_in_step: IntGauge,
     tls_not_after: IntGauge,
+    tls_reloads: IntCounterVec,
     tls_handshake_failures: IntCounter,
     connections: IntGauge,
     max_connections: IntGauge,
@@ -126,7 +127,8 @@ impl Metrics {
             config_reloads: make.counters("portcullis_config_reloads_total", "Attempts to load a changed rule set.", &["result"])?,
             config_last_reload: make.gauge("portcullis_config_last_reload_success_timestamp_seconds", "When the rule set in force was loaded, as seconds since the epoch.")?,
             config_in_step: make.gauge("portcullis_config_last_reload_successful", "1 while the rule set in force is the one in the files, 0 while theirs is refused.")?,
-            tls_not_after: make.gauge("portcullis_tls_certificate_not_after_timestamp_seconds", "When the serving certificate ends, as seconds since the epoch.")?,
+            tls_not_after: make.gauge("portcullis_tls_certificate_not_after_timestamp_seconds", "When the serving certificate ends, as seconds since the epoch; 0 without one.")?,
+            tls_reloads: make.counters("portcullis_tls_reloads_total", "Attempts to take a changed certificate or client CA.", &["result"])?,
             tls_handshake_failures: make.add(IntCounter::new("portcullis_tls_handshake_failures_total", "TLS handshakes that failed or took too long."))?,
             connections: make.gauge("portcullis_http_connections", "Connections to the webhook's port held now, handshakes included.")?,
             max_connections: make.gauge("portcullis_http_max_connections", "Connections to the webhook's port held at most; further ones wait.")?,
@@ -153,6 +155,7 @@ impl Metrics {
         }
         for result in ["success", "failure"] {
             self.config_reloads.with_label_values(&[result]);
+            self.tls_reloads.with_label_values(&[result]);
         }
         for code in CODES.into_iter().chain(["other"]) {
             self.answers.with_label_values(&[code]);
@@ -236,9 +239,19 @@ impl Metrics {
         self.config_in_step.set(1);
     }
 
-    /// When the serving certificate ends, in seconds since the epoch.
+    /// When the serving certificate ends, in seconds since the epoch; zero without one.
     pub fn set_tls_not_after(&self, seconds: i64) {
         self.tls_not_after.set(seconds);
+    }
+
+    /// A changed certificate or client CA is in use.
+    pub(super) fn tls_reloaded(&self) {
+        self.tls_reloads.with_label_values(&["success"]).inc();
+    }
+
+    /// A changed certificate or client CA was refused; the last good one stays.
+    pub(super) fn tls_reload_failed(&self) {
+        self.tls_reloads.with_label_values(&["failure"]).inc();
     }
 
     /// Which build this is.

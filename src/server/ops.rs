@@ -33,6 +33,9 @@ pub enum Health {
 /// Says how it stands with such a part.
 pub type Probe = Arc<dyn Fn() -> Health + Send + Sync>;
 
+/// What should be known of a part although it is ready.
+pub type Note = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// Describes the rule set in force.
 pub type ConfigView = Arc<dyn Fn() -> Value + Send + Sync>;
 
@@ -43,6 +46,7 @@ pub type Refresh = Arc<dyn Fn(&Metrics) + Send + Sync>;
 #[derive(Clone)]
 pub struct Ops {
     probes: Vec<(String, Probe)>,
+    notes: Vec<(String, Note)>,
     metrics: Arc<Metrics>,
     config: ConfigView,
     refresh: Option<Refresh>,
@@ -53,7 +57,7 @@ impl Ops {
     /// `config` is asked for each answer at `/config`.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, config: ConfigView) -> Self {
-        Self { probes: Vec::new(), metrics, config, refresh: None, stopping: Arc::default() }
+        Self { probes: Vec::new(), notes: Vec::new(), metrics, config, refresh: None, stopping: Arc::default() }
     }
 
     /// Adds a condition for being ready. It is asked at every probe: keep it quick.
@@ -66,6 +70,13 @@ impl Ops {
     #[must_use]
     pub fn probe(mut self, name: impl Into<String>, probe: Probe) -> Self {
         self.probes.push((name.into(), probe));
+        self
+    }
+
+    /// Adds a remark to the check of that name, shown by `?verbose` while the check holds.
+    #[must_use]
+    pub fn note(mut self, name: impl Into<String>, note: Note) -> Self {
+        self.notes.push((name.into(), note));
         self
     }
 
@@ -94,7 +105,11 @@ impl Ops {
         // Writing to a String cannot fail.
         for (name, probe) in &self.probes {
             let _ = match probe() {
-                Health::Ready => writeln!(lines, "[+]{name} ok"),
+                Health::Ready => {
+                    let notes = self.notes.iter().filter(|(of, _)| of == name).filter_map(|(_, note)| note());
+                    let notes: String = notes.map(|note| format!(" ({})", one_line(&note))).collect();
+                    writeln!(lines, "[+]{name} ok{notes}")
+                }
                 Health::Waiting(reason) => {
                     ready = false;
                     writeln!(lines, "[-]{name} not ready: {reason}")
@@ -112,6 +127,10 @@ impl Ops {
         lines.push_str(if ready { "readyz check passed\n" } else { "readyz check failed\n" });
         (ready, lines)
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 /// The operations port's routes.

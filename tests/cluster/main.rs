@@ -4,6 +4,7 @@
 
 // The modules carry `cfg(test)` for the reason that `harness` gives.
 #[cfg(test)]
+mod certificates;
 mod changes;
 #[cfg(test)]
 mod default_deny;
@@ -20,3 +21,7 @@ mod manifests;
 mod namespaces;
 #[cfg(test)]
 mod outages;
+#[cfg(test)]
+#[path = "../serve/pki.rs"]
+#[expect(dead_code, reason = "chains of certificates are for tests/serve.rs")]
+mod pki;
