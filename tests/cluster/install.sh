@@ -140,6 +140,18 @@ download_source() {
     (cd "$work/source" && apt-get "${own[@]}" source --download-only kubernetes </dev/null)
 }
 
+# This release's reflect2 does not fit the maps of Go 1.18 and later: the API server would end at the first custom object.
+# Debian's own package has the version that does.
+mend_reflect2() {
+    local vendored=$1/vendor/github.com/modern-go/reflect2
+    mkdir -p "$work/reflect2"
+    (cd "$work/reflect2" && apt-get -qq -o APT::Sandbox::User=root download golang-github-modern-go-reflect2-dev </dev/null &&
+        dpkg-deb -x golang-github-modern-go-reflect2-dev_*.deb .)
+    rm -rf "$vendored"
+    cp -R "$work/reflect2/usr/share/gocode/src/github.com/modern-go/reflect2" "$vendored"
+    rm "$vendored/go.mod"
+}
+
 install_kube_apiserver() {
     # Debian's own Go, whatever else is on PATH: a much newer one does not compile this release.
     local go_path=$work/go version tree
@@ -156,6 +168,7 @@ install_kube_apiserver() {
     mkdir -p "$tree"
     log "unpack Kubernetes $version"
     tar -xf "$(find "$work/source" -name 'kubernetes_*.orig.tar.*' ! -name '*.asc' -print -quit)" -C "$tree" --strip-components=1
+    mend_reflect2 "$tree"
     log "build kube-apiserver $version with $(/usr/bin/go version | cut -d' ' -f3) on $(nproc) cores: three to ten minutes"
     env -u GOFLAGS -u GOROOT -u GO111MODULE \
         PATH="/usr/bin:/bin:$PATH" GOPATH="$go_path" GOCACHE="$work/go-cache" GOPROXY=off GOSUMDB=off CGO_ENABLED=0 GOLDFLAGS="-s -w" \
