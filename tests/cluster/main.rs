@@ -18,3 +18,5 @@ mod manifests;
 mod namespaces;
 #[cfg(test)]
 mod outages;
+#[cfg(test)]
+mod overlays;
