@@ -4,6 +4,8 @@
 
 // The modules carry `cfg(test)` for the reason that `harness` gives.
 #[cfg(test)]
+mod chart;
+#[cfg(test)]
 mod default_deny;
 #[cfg(test)]
 mod deployment;
