@@ -13,6 +13,7 @@ use futures::future::{BoxFuture, pending, ready};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use portcullis::admission::handler::{Reviewer, routes};
+use portcullis::admission::sampling::LogAllowed;
 use portcullis::config::valid::{OnCannotJudge, RuleSet};
 use portcullis::engine::{Bound, bind, builtin};
 use portcullis::finding::Level;
@@ -44,6 +45,7 @@ impl Webhook {
             source,
             observer: Arc::clone(&metrics) as _,
             clock: || Timestamp::UNIX_EPOCH,
+            log_allowed: LogAllowed::ALL,
         };
         let limits = Limits { metrics: Some(Arc::clone(&metrics)), ..Limits::default() };
         Self { app: app(routes(Arc::new(reviewer)), &limits), metrics, config }

@@ -13,6 +13,7 @@ use axum::http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use portcullis::admission::handler::{Reviewer, routes};
+use portcullis::admission::sampling::LogAllowed;
 use portcullis::engine::builtin;
 use portcullis::inventory::memory::Memory;
 use portcullis::inventory::{Inventory, Source};
@@ -57,6 +58,7 @@ fn webhook(memory: &Arc<Memory>) -> Router {
         source: Arc::clone(memory) as _,
         observer: Arc::new(Metrics::new()),
         clock: soon_after,
+        log_allowed: LogAllowed::ALL,
     };
     app(routes(Arc::new(reviewer)), &Limits::default())
 }

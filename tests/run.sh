@@ -80,13 +80,13 @@ install_tools() {
     cargo --version
 }
 
-# Everything that `cargo test` runs by itself, less the cluster tests, which want a cluster, and the documentation's.
-test_without_cluster() {
+# Everything that `cargo test` runs by itself, less the documentation's tests and those that want a cluster or Prometheus.
+test_by_itself() {
     local targets=(--lib --bins --examples) path name
     for path in tests/*.rs tests/*/main.rs; do
         [[ -e $path ]] || continue
         name=$(basename "${path%/main.rs}" .rs)
-        [[ $name == cluster ]] || targets+=(--test "$name")
+        [[ $name == cluster || $name == observability ]] || targets+=(--test "$name")
     done
     cargo test --locked "${targets[@]}"
 }
@@ -96,8 +96,11 @@ stage format cargo fmt --check
 stage clippy cargo clippy --all-targets --locked -- -D warnings
 # The fuzz targets are a workspace of their own, which the others do not build. Running them is up to fuzz/run.sh.
 stage fuzz-targets cargo clippy --manifest-path fuzz/Cargo.toml --locked --target-dir "${CARGO_TARGET_DIR:-target}" -- -D warnings
-stage tests test_without_cluster
+stage tests test_by_itself
 stage documentation-tests cargo test --locked --doc
+stage observability-install tests/observability/install.sh
+# Metrics, alerts and dashboard, with a real Prometheus; no API server.
+stage observability-tests cargo test --locked --test observability
 if [[ $cluster == yes ]]; then
     stage cluster-install tests/cluster/install.sh
     # Each test has an API server of its own, and that alone keeps a core busy while it starts.

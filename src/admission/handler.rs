@@ -15,6 +15,7 @@ use tracing::info;
 
 use super::decide::{Circumstances, Decision, decide, rules};
 use super::review::{Request, Task, envelope, shortened};
+use super::sampling::LogAllowed;
 use crate::engine::{Bound, Origin, evaluate};
 use crate::finding::{Level, ObjectRef, Report, Unjudged};
 use crate::inventory::{NamespaceState, Source};
@@ -66,6 +67,8 @@ pub struct Reviewer {
     pub observer: Arc<dyn Observer>,
     /// The wall clock, read once a request.
     pub clock: fn() -> Timestamp,
+    /// Which plain allows are logged. Metrics count them all.
+    pub log_allowed: LogAllowed,
 }
 
 /// `POST /validate` and `POST /validate/labels`.
@@ -238,7 +241,7 @@ impl Reviewer {
         });
     }
 
-    /// The log line and the metrics of an answer. Never the object itself.
+    /// The log line and the metrics of an answer.
     fn tell(
         &self,
         request: &Request<'_>,
@@ -247,24 +250,11 @@ impl Reviewer {
         decision: Decision,
         duration: Duration,
     ) {
-        let reasons: Vec<&str> = report.cannot_judge.iter().map(|what| what.reason.as_str()).collect();
-        let named = object.map(|object| match &object.namespace {
-            Some(namespace) => format!("{namespace}/{}", object.name),
-            None => object.name.clone(),
-        });
-        info!(
-            uid = request.uid,
-            kind = request.kind_label(),
-            object = shortened(&named.unwrap_or_default()),
-            operation = request.operation_label(),
-            requester = shortened(&request.user_info.username),
-            dry_run = request.dry_run.unwrap_or(false),
-            verdict = decision.as_str(),
-            rules = rules(report).join(","),
-            cannot_judge = shortened(&reasons.join("; ")),
-            duration_ms = millis(duration),
-            "reviewed"
-        );
+        let rules = rules(report);
+        // Findings for the auditors alone do not change the decision, and the log is where they can be read.
+        if decision != Decision::Allowed || !rules.is_empty() || self.log_allowed.picks(&request.uid) {
+            log(request, object, report, (decision, &rules), duration);
+        }
         self.observer.reviewed(&Reviewed {
             kind: request.kind_label(),
             operation: request.operation_label(),
@@ -280,6 +270,34 @@ impl Reviewer {
             rule_durations: report.rule_durations.clone(),
         });
     }
+}
+
+/// The line of a decision. Never the object itself.
+fn log(
+    request: &Request<'_>,
+    object: Option<&ObjectRef>,
+    report: &Report,
+    (decision, rules): (Decision, &[&str]),
+    duration: Duration,
+) {
+    let reasons: Vec<&str> = report.cannot_judge.iter().map(|what| what.reason.as_str()).collect();
+    let named = object.map(|object| match &object.namespace {
+        Some(namespace) => format!("{namespace}/{}", object.name),
+        None => object.name.clone(),
+    });
+    info!(
+        uid = request.uid,
+        kind = request.kind_label(),
+        object = shortened(&named.unwrap_or_default()),
+        operation = request.operation_label(),
+        requester = shortened(&request.user_info.username),
+        dry_run = request.dry_run.unwrap_or(false),
+        verdict = decision.as_str(),
+        rules = rules.join(","),
+        cannot_judge = shortened(&reasons.join("; ")),
+        duration_ms = millis(duration),
+        "reviewed"
+    );
 }
 
 /// Milliseconds, to the microsecond.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
@@ -14,9 +14,10 @@ use super::logging::{self, LogFormat};
 use super::reload::{self, Keeper};
 use super::{cannot, print};
 use crate::admission::handler::{Reviewer, routes};
+use crate::admission::sampling::LogAllowed;
 use crate::engine::Bound;
 use crate::inventory::Source;
-use crate::inventory::from_cluster::Cluster;
+use crate::inventory::from_cluster::{Cluster, Kind};
 use crate::inventory::from_files::Fixed;
 use crate::inventory::memory::Memory;
 use crate::rules::RULES;
@@ -69,6 +70,11 @@ pub(super) struct Args {
     /// Look of the log
     #[arg(long, value_name = "FORMAT", env = "PORTCULLIS_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
+
+    /// Which requests that pass without a word are logged: `all`, `none`, or a share of them such as 0.01; denials,
+    /// warnings, exemptions and what cannot be judged always are
+    #[arg(long, value_name = "all|none|RATIO", env = "PORTCULLIS_LOG_ALLOWED", default_value = "all")]
+    log_allowed: LogAllowed,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -134,6 +140,7 @@ async fn serve(args: Args) -> Result<(), String> {
         source: Arc::clone(&knowledge.source),
         observer: Arc::clone(&metrics) as _,
         clock: clock::now,
+        log_allowed: args.log_allowed,
     };
     let options = options(&args);
     let banner = |addresses: &server::Bound| announce(&args, addresses, &bound.load(), &knowledge.told);
@@ -183,7 +190,9 @@ fn operations(keeper: &Arc<Keeper>, knowledge: &Knowledge, metrics: &Arc<Metrics
     // Without a good one it would not have started, and the last good one stays.
     ops = ops.check("config", Arc::new(|| Ok(())));
     let Some(cluster) = &knowledge.cluster else {
-        return ops.check("inventory", Arc::new(|| Ok(())));
+        let source = Arc::clone(&knowledge.source);
+        let shown = move |metrics: &Metrics| show_known(metrics, &*source, clock::now());
+        return ops.check("inventory", Arc::new(|| Ok(()))).before_scrape(Arc::new(shown));
     };
     for stats in cluster.stats() {
         let cluster = Arc::clone(cluster);
@@ -203,6 +212,23 @@ fn operations(keeper: &Arc<Keeper>, knowledge: &Knowledge, metrics: &Arc<Metrics
             }
         }
     }))
+}
+
+/// The inventory's metrics where no cluster is watched: what there is to know is known, and is as fresh as its source says.
+fn show_known(metrics: &Metrics, source: &dyn Source, now: Timestamp) {
+    let inventory = source.snapshot(now);
+    let (mut known, mut policies, mut odd) = (0, 0, 0);
+    for namespace in inventory.namespaces() {
+        known += usize::from(namespace.known);
+        policies += namespace.policies.len();
+        odd += namespace.odd.len();
+    }
+    for (kind, objects, odd) in [(Kind::Namespace, known, 0), (Kind::NetworkPolicy, policies, odd)] {
+        metrics.set_inventory_objects(kind.as_str(), objects);
+        metrics.set_inventory_odd_objects(kind.as_str(), odd);
+        metrics.set_inventory_synced(kind.as_str(), true);
+        metrics.set_inventory_last_event(kind.as_str(), now.saturating_sub(inventory.age()).unwrap_or(now));
+    }
 }
 
 /// A review to try the webhook with: an allow policy into a namespace without a default deny.

@@ -106,12 +106,14 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, connections: TaskTra
         match accepted {
             Ok((stream, _)) => {
                 let shared = Arc::clone(&shared);
+                // The operations port's would only tell of the scraper.
+                let counted = shared.tls.is_some().then(|| shared.metrics.connected());
                 connections.spawn(async move {
                     tokio::select! {
                         () = shared.end.cancelled() => {}
                         () = serve(stream, &shared) => {}
                     }
-                    drop(place);
+                    drop((place, counted));
                 });
             }
             // The client was gone before we came to it.

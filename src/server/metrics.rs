@@ -21,7 +21,8 @@ use crate::admission::handler::{Observer, Reviewed};
 const KINDS: [&str; 2] = ["NetworkPolicy", "Namespace"];
 const OPERATIONS: [&str; 3] = ["CREATE", "UPDATE", "DELETE"];
 const OUTCOMES: [&str; 6] = ["allowed", "warned", "denied", "exempted", "cannot_judge", "error"];
-const CODES: [&str; 10] = ["200", "400", "404", "405", "408", "413", "415", "429", "500", "503"];
+/// Other codes are counted as `other`.
+const CODES: [&str; 11] = ["200", "400", "403", "404", "405", "408", "413", "415", "429", "500", "503"];
 
 /// From what a small review takes to what the API server waits for by default, roughly.
 const ADMISSION_BUCKETS: [f64; 16] =
@@ -45,12 +46,22 @@ pub struct Metrics {
     config_hash: Mutex<Option<String>>,
     config_reloads: IntCounterVec,
     config_last_reload: IntGauge,
+    config_in_step: IntGauge,
     tls_not_after: IntGauge,
     tls_handshake_failures: IntCounter,
-    audit_findings: IntGaugeVec,
-    audit_last_run: IntGauge,
+    connections: IntGauge,
+    max_connections: IntGauge,
     build_info: IntGaugeVec,
     answers: IntCounterVec,
+}
+
+/// Counts a connection for as long as it is held.
+pub(super) struct Connected(IntGauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// Registers metrics as they are made.
@@ -101,25 +112,26 @@ impl Metrics {
         let make = Maker(Registry::new());
         make.0.register(Box::new(ProcessCollector::for_self()))?;
         Ok(Self {
-            requests: make.counters("portcullis_admission_requests_total", "Admission reviews answered.", &["kind", "operation", "outcome", "dry_run"])?,
-            duration: make.histograms("portcullis_admission_duration_seconds", "Time from the whole request to the answer.", "kind", &ADMISSION_BUCKETS)?,
-            in_flight: make.gauge("portcullis_admission_in_flight", "Admission reviews being judged.")?,
-            findings: make.counters("portcullis_findings_total", "Findings of admission reviews.", &["rule", "level"])?,
+            requests: make.counters("portcullis_admission_requests_total", "Admission reviews answered, by what came of them; what is not a review is an error of kind other.", &["kind", "operation", "outcome", "dry_run"])?,
+            duration: make.histograms("portcullis_admission_duration_seconds", "Time from the whole request to its answer, live reads of the API server included.", "kind", &ADMISSION_BUCKETS)?,
+            in_flight: make.gauge("portcullis_admission_in_flight", "Admission reviews being judged now.")?,
+            findings: make.counters("portcullis_findings_total", "Findings of admission reviews that no exemption covers; a review may have several.", &["rule", "level"])?,
             rule_duration: make.histograms("portcullis_rule_duration_seconds", "Time a rule took for a review.", "rule", &RULE_BUCKETS)?,
-            inventory_objects: make.gauges("portcullis_inventory_objects", "Objects known of the cluster.", &["kind"])?,
-            inventory_synced: make.gauges("portcullis_inventory_synced", "1 when a kind's first list is complete.", &["kind"])?,
-            inventory_last_event: make.add(GaugeVec::new(Opts::new("portcullis_inventory_last_event_timestamp_seconds", "When the cluster was last heard of, by kind."), &["kind"]))?,
-            inventory_odd: make.gauges("portcullis_inventory_odd_objects", "Objects of the cluster that cannot be read, by kind.", &["kind"])?,
-            config_info: make.gauges("portcullis_config_info", "The rule set in force, by its hash.", &["hash"])?,
+            inventory_objects: make.gauges("portcullis_inventory_objects", "Objects known of the cluster; policies that are being deleted do not count.", &["kind"])?,
+            inventory_synced: make.gauges("portcullis_inventory_synced", "1 once the first list of a kind is complete, 0 before.", &["kind"])?,
+            inventory_last_event: make.add(GaugeVec::new(Opts::new("portcullis_inventory_last_event_timestamp_seconds", "When the cluster was last heard of: a list, an event or a bookmark, as seconds since the epoch."), &["kind"]))?,
+            inventory_odd: make.gauges("portcullis_inventory_odd_objects", "Objects of the cluster that cannot be read and are left out.", &["kind"])?,
+            config_info: make.gauges("portcullis_config_info", "Always 1; the label is the hash of the rule set in force.", &["hash"])?,
             config_hash: Mutex::new(None),
             config_reloads: make.counters("portcullis_config_reloads_total", "Attempts to load a changed rule set.", &["result"])?,
-            config_last_reload: make.gauge("portcullis_config_last_reload_success_timestamp_seconds", "When the rule set in force was loaded.")?,
-            tls_not_after: make.gauge("portcullis_tls_certificate_not_after_timestamp_seconds", "When the serving certificate ends.")?,
+            config_last_reload: make.gauge("portcullis_config_last_reload_success_timestamp_seconds", "When the rule set in force was loaded, as seconds since the epoch.")?,
+            config_in_step: make.gauge("portcullis_config_last_reload_successful", "1 while the rule set in force is the one in the files, 0 while theirs is refused.")?,
+            tls_not_after: make.gauge("portcullis_tls_certificate_not_after_timestamp_seconds", "When the serving certificate ends, as seconds since the epoch.")?,
             tls_handshake_failures: make.add(IntCounter::new("portcullis_tls_handshake_failures_total", "TLS handshakes that failed or took too long."))?,
-            audit_findings: make.gauges("portcullis_audit_findings", "Findings of the last sweep.", &["rule", "level"])?,
-            audit_last_run: make.gauge("portcullis_audit_last_run_timestamp_seconds", "When the last sweep ended.")?,
-            build_info: make.gauges("portcullis_build_info", "The build that is running.", &["version", "revision"])?,
-            answers: make.counters("portcullis_http_responses_total", "Answers of the webhook's port, refusals included.", &["code"])?,
+            connections: make.gauge("portcullis_http_connections", "Connections to the webhook's port held now, handshakes included.")?,
+            max_connections: make.gauge("portcullis_http_max_connections", "Connections to the webhook's port held at most; further ones wait.")?,
+            build_info: make.gauges("portcullis_build_info", "Always 1; the labels name the build that is running.", &["version", "revision"])?,
+            answers: make.counters("portcullis_http_responses_total", "Answers of the webhook's port by status; 429 is refused by overload.", &["code"])?,
             registry: make.0,
         })
     }
@@ -134,13 +146,15 @@ impl Metrics {
                 }
             }
         }
-        for kind in KINDS {
+        // What is not a review: the only series of `other` that is sure to come.
+        self.requests.with_label_values(&["other", "other", "error", "false"]);
+        for kind in KINDS.into_iter().chain(["other"]) {
             self.duration.with_label_values(&[kind]);
         }
         for result in ["success", "failure"] {
             self.config_reloads.with_label_values(&[result]);
         }
-        for code in CODES {
+        for code in CODES.into_iter().chain(["other"]) {
             self.answers.with_label_values(&[code]);
         }
     }
@@ -204,25 +218,18 @@ impl Metrics {
     /// A changed rule set was refused; the last good one stays.
     pub fn config_reload_failed(&self) {
         self.config_reloads.with_label_values(&["failure"]).inc();
+        self.config_in_step.set(0);
     }
 
     /// When the rule set in force was loaded, at the start too.
     pub fn set_config_last_reload(&self, at: Timestamp) {
         self.config_last_reload.set(at.as_second());
+        self.config_in_step.set(1);
     }
 
     /// When the serving certificate ends, in seconds since the epoch.
     pub fn set_tls_not_after(&self, seconds: i64) {
         self.tls_not_after.set(seconds);
-    }
-
-    /// The result of a sweep: counts by rule and level. What is not listed disappears.
-    pub fn set_audit<'a>(&self, findings: impl IntoIterator<Item = (&'a str, &'a str, usize)>, at: Timestamp) {
-        self.audit_findings.reset();
-        for (rule, level, count) in findings {
-            self.audit_findings.with_label_values(&[rule, level]).set(whole(count));
-        }
-        self.audit_last_run.set(at.as_second());
     }
 
     /// Which build this is.
@@ -235,7 +242,19 @@ impl Metrics {
     }
 
     pub(super) fn answered(&self, status: StatusCode) {
-        self.answers.with_label_values(&[status.as_str()]).inc();
+        let code = CODES.into_iter().find(|code| *code == status.as_str()).unwrap_or("other");
+        self.answers.with_label_values(&[code]).inc();
+    }
+
+    /// How many connections the webhook's port takes.
+    pub(super) fn set_max_connections(&self, most: usize) {
+        self.max_connections.set(whole(most));
+    }
+
+    /// A connection to the webhook's port, until the answer is dropped.
+    pub(super) fn connected(&self) -> Connected {
+        self.connections.inc();
+        Connected(self.connections.clone())
     }
 }
 

@@ -82,8 +82,6 @@ fn gauges_show_what_was_set() {
     metrics.config_reloaded(at);
     metrics.config_reload_failed();
     metrics.set_tls_not_after(at.as_second());
-    metrics.set_audit([("a", "deny", 3)], at);
-    metrics.set_audit([("b", "deny", 2)], at);
     metrics.set_build_info("0.1.0", "abc");
     let text = metrics.render();
     for (series, expected) in [
@@ -95,11 +93,44 @@ fn gauges_show_what_was_set() {
         (r#"config_reloads_total{result="failure"}"#, "1"),
         ("config_last_reload_success_timestamp_seconds", "1795428000"),
         ("tls_certificate_not_after_timestamp_seconds", "1795428000"),
-        (r#"audit_findings{level="deny",rule="b"}"#, "2"),
-        ("audit_last_run_timestamp_seconds", "1795428000"),
         (r#"build_info{revision="abc",version="0.1.0"}"#, "1"),
     ] {
         assert_eq!(value(&text, &format!("portcullis_{series}")), expected, "{series}");
     }
-    assert!(!text.contains(r#"rule="a""#), "a sweep replaces the one before");
+}
+
+#[test]
+fn a_refused_rule_set_is_a_state_until_a_good_one_is_in_force() {
+    let metrics = Metrics::new();
+    let at: Timestamp = "2026-11-23T10:00:00Z".parse().unwrap();
+    let in_step = || value(&metrics.render(), "portcullis_config_last_reload_successful").to_owned();
+    metrics.set_config_last_reload(at);
+    assert_eq!(in_step(), "1");
+    metrics.config_reload_failed();
+    assert_eq!(in_step(), "0");
+    metrics.config_reloaded(at);
+    assert_eq!(in_step(), "1");
+}
+
+#[test]
+fn a_connection_counts_while_it_is_held() {
+    let metrics = Metrics::new();
+    metrics.set_max_connections(4096);
+    let held = [metrics.connected(), metrics.connected()];
+    assert_eq!(value(&metrics.render(), "portcullis_http_connections"), "2");
+    drop(held);
+    assert_eq!(value(&metrics.render(), "portcullis_http_connections"), "0");
+    assert_eq!(value(&metrics.render(), "portcullis_http_max_connections"), "4096");
+}
+
+#[test]
+fn the_codes_are_a_closed_set() {
+    let metrics = Metrics::new();
+    for code in [200, 418, 429, 599] {
+        metrics.answered(StatusCode::from_u16(code).unwrap());
+    }
+    let text = metrics.render();
+    let count = |code: &str| value(&text, &format!(r#"portcullis_http_responses_total{{code="{code}"}}"#)).to_owned();
+    assert_eq!([count("200"), count("429"), count("other")], ["1", "1", "2"]);
+    assert!(!text.contains("418"));
 }

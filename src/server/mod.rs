@@ -159,6 +159,7 @@ pub async fn serve_until(
     let keeper = tls::Keeper::start(options.tls, clock::now())?;
     let live = keeper.live();
     metrics.set_tls_not_after(live.not_after());
+    metrics.set_max_connections(options.transport.max_connections);
 
     let webhook_socket = bind(options.listen, "--listen").await?;
     let ops_socket = bind(options.ops_listen, "--ops-listen").await?;
