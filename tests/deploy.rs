@@ -35,6 +35,17 @@ fn the_chart_checks_rule_sets_by_their_schema() {
     );
 }
 
+/// A chart cannot reach files outside of its folder.
+#[test]
+fn the_chart_has_the_alerts_and_the_dashboard_of_deploy() {
+    for name in ["alerts.yaml", "dashboard.json"] {
+        let original = format!("{}/deploy/observability/{name}", env!("CARGO_MANIFEST_DIR"));
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let copy = format!("{CHART}/files/{name}");
+        assert!(read(&original) == read(&copy), "not the same any more: cp {original} {copy}");
+    }
+}
+
 /// `additionalProperties: false` for every object of the values that has named members.
 #[test]
 fn the_values_are_closed() {
