@@ -4,8 +4,8 @@
 # Usage: deploy/install.sh [OPTION…]
 #
 #   --context CTX   the kubeconfig's context to use; default: the current one
-#   --image IMG     the image to run, in place of the one in kustomization.yaml
-#   --rules FILE    the rule set to enforce, in place of rules.yaml
+#   --image IMG     the image to run, in place of the one in base/kustomization.yaml
+#   --rules FILE    the rule set to enforce, in place of base/rules.yaml
 #   --renew         make a new certificate; else the one in the cluster is kept
 #   --no-wait       do not wait until the Deployment is available: it is registered at once, whether it answers or not
 #   --no-probe      do not ask for verdicts in the end
@@ -52,7 +52,7 @@ command -v kubectl >/dev/null || fail "no kubectl in PATH"
 # A broken rule set would keep every replica from starting.
 portcullis=${PORTCULLIS:-portcullis}
 if command -v "$portcullis" >/dev/null; then
-    "$portcullis" config check "${rules:-$here/rules.yaml}" >&2 || fail "the rule set is not applied: mend it first"
+    "$portcullis" config check "${rules:-$here/base/rules.yaml}" >&2 || fail "the rule set is not applied: mend it first"
 fi
 
 umask 077
@@ -68,11 +68,11 @@ patch() { printf -- '- {target: {kind: %s}, patch: '\''[{"op": "add", "path": "%
 
 # Renders everything with the CA bundle $1 (base64) into all.yaml.
 render() {
-    rm -rf -- "$work/base"
-    cp -R -- "$here" "$work/base"
-    [[ -z $rules ]] || cp -- "$rules" "$work/base/rules.yaml"
+    rm -rf -- "$work/deploy"
+    cp -R -- "$here" "$work/deploy"
+    [[ -z $rules ]] || cp -- "$rules" "$work/deploy/base/rules.yaml"
     {
-        printf 'resources: [base]\npatches:\n'
+        printf 'resources: [deploy]\npatches:\n'
         patch ValidatingWebhookConfiguration /webhooks/0/clientConfig/caBundle "$1"
         patch ValidatingWebhookConfiguration /webhooks/1/clientConfig/caBundle "$1"
         [[ -z $image ]] || patch Deployment /spec/template/spec/containers/0/image "$image"

@@ -17,7 +17,7 @@ use self::stage::{DEPLOY, copy, find, mount_volumes, pod, refused, rendered, run
 use super::harness::{Cluster, Outcome, Registration, Webhook, WebhookOptions, wait_until};
 use super::manifests::{allow, default_deny, policy};
 
-mod stage;
+pub(crate) mod stage;
 
 const ACCOUNT: &str = "system:serviceaccount:portcullis:portcullis";
 const BUT_THE_REGISTRATION: &str = "app.kubernetes.io/component!=registration";
@@ -80,7 +80,7 @@ fn the_manifests_say_what_they_should() {
 fn a_real_api_server_takes_all_of_it() {
     let cluster = Cluster::start();
     let folder = copy(&cluster, 443);
-    cluster.kubectl(&["apply", "-f", text(&folder.join("namespace.yaml"))]).ok();
+    cluster.kubectl(&["apply", "-f", text(&folder.join("base/namespace.yaml"))]).ok();
     let count = rendered(&cluster, text(&folder)).len();
     let lines = |outcome: Outcome| outcome.ok().stdout.lines().count();
     assert_eq!(lines(cluster.kubectl(&["apply", "--dry-run=server", "-k", text(&folder)])), count);
@@ -157,7 +157,7 @@ fn its_role_is_what_the_server_does_and_nothing_else() {
     assert_eq!(done(&log), granted);
 
     // The right to watch pods is one more, for those who ask to be told of changes, and is used by nobody else.
-    let explaining = format!("{DEPLOY}/explain-changes");
+    let explaining = format!("{DEPLOY}/components/explain-changes");
     cluster.kubectl(&["apply", "-k", &explaining]).ok();
     let more = rights(&find(&rendered(&cluster, &explaining), "ClusterRole", "portcullis-explain-changes")["rules"]);
     let with_pods = &granted | &more;
@@ -245,11 +245,17 @@ fn own_rules(cluster: &Cluster, deployment: &Value) {
 #[test]
 fn its_own_policies_pass_its_own_rules() {
     let check = |args: &[&str]| {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_portcullis")).args(["check", DEPLOY, "-o", "json"]).args(args).output();
+        let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(["check", &format!("{DEPLOY}/base"), "-o", "json"])
+            .args(args)
+            .output();
         serde_json::from_slice::<Value>(&output.expect("run portcullis").stdout).expect("JSON")["summary"].clone()
     };
-    let with = check(&["--config", &format!("{DEPLOY}/rules.yaml")]);
+    let rules = tempfile::tempdir().expect("temporary folder");
+    for file in ["rules.yaml", "own-policy.yaml"] {
+        fs::copy(format!("{DEPLOY}/base/{file}"), rules.path().join(file)).expect("copy a rule set");
+    }
+    let with = check(&["--config", text(rules.path())]);
     assert_eq!((&with["deny"], &with["warn"], &with["cannotJudge"]), (&json!(0), &json!(0), &json!(0)), "{with}");
     // The one that is exempt, with its reason, is what the built-in rules deny.
     assert_eq!(check(&[])["deny"], json!(1));
@@ -317,7 +323,7 @@ fn install_over_a_left_registration(cluster: &Cluster, folder: &Path) {
     namespace["spec"]["finalizers"] = json!([]);
     let finalize = ["replace", "--raw", "/api/v1/namespaces/portcullis/finalize", "-f", "-"];
     cluster.kubectl_stdin(&finalize, &namespace.to_string()).ok();
-    cluster.kubectl(&["apply", "-f", text(&folder.join("webhook.yaml"))]).ok();
+    cluster.kubectl(&["apply", "-f", text(&folder.join("base/webhook.yaml"))]).ok();
     cluster.wait_for_registrations();
     cluster.kubectl(&["create", "namespace", "portcullis"]).webhook_unavailable();
     let said = run(cluster, "install.sh", &["--no-wait", "--no-probe"]);

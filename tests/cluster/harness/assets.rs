@@ -34,6 +34,14 @@ impl Assets {
         Self { folder }
     }
 
+    /// `helm`, which KUBEBUILDER_ASSETS does not bring: there, where `install.sh` puts it, or on PATH.
+    pub(crate) fn helm(&self) -> Option<PathBuf> {
+        let installed = env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/portcullis/test-cluster"));
+        let path = env::var_os("PATH").unwrap_or_default();
+        let folders = [self.folder.clone()].into_iter().chain(installed).chain(env::split_paths(&path));
+        folders.map(|folder| folder.join("helm")).find(|file| fs::metadata(file).is_ok_and(|file| file.is_file()))
+    }
+
     /// The path of one program.
     pub(crate) fn tool(&self, name: &str) -> PathBuf {
         self.folder.join(name)

@@ -114,6 +114,17 @@ impl Cluster {
         kubectl::run(&self.assets, self.folder.path(), user, args, Some(manifests))
     }
 
+    /// Runs `helm` as admin; nothing without one, and that is printed.
+    pub(crate) fn helm(&self, args: &[&str]) -> Option<Outcome> {
+        let Some(program) = self.assets.helm() else {
+            eprintln!("skipped: no `helm`; tests/cluster/install.sh installs it, or it can be on PATH");
+            return None;
+        };
+        let config = self.kubeconfig(User::Admin).display().to_string();
+        let args: Vec<_> = args.iter().copied().chain(["--kubeconfig", &config]).map(str::to_owned).collect();
+        Some(kubectl::execute(&program, self.folder.path(), &args, None))
+    }
+
     /// `kubectl apply` of manifests as admin.
     pub(crate) fn apply(&self, manifests: &str) -> Outcome {
         self.kubectl_stdin(&["apply", "-f", "-"], manifests)

@@ -1,4 +1,4 @@
-//! `kubectl` as one of the cluster's users, and what it came to.
+//! `kubectl` as one of the cluster's users, other clients, and what their runs came to.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::assets::Assets;
 
-/// The longest that one run of `kubectl` may take.
+/// The longest that one run may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Who asks. Only [`User::Admin`] may do anything before a test binds a role.
@@ -84,23 +84,28 @@ pub(super) fn kubeconfig(folder: &Path, user: User) -> PathBuf {
     folder.join(format!("{}.kubeconfig", user.name()))
 }
 
-/// Runs `kubectl` with `args`, with `input` as its standard input if there is one.
+/// Runs `kubectl` as somebody with `args`, with `input` as its standard input if there is one.
+pub(super) fn run(assets: &Assets, folder: &Path, user: User, args: &[&str], input: Option<&str>) -> Outcome {
+    let mut args = with_defaults(args);
+    args.extend(["--kubeconfig".to_owned(), kubeconfig(folder, user).display().to_string()]);
+    execute(&assets.tool("kubectl"), folder, &args, input)
+}
+
+/// Runs a client of the cluster.
 ///
 /// Input and output are files: nobody has to read a pipe while the time runs.
-pub(super) fn run(assets: &Assets, folder: &Path, user: User, args: &[&str], input: Option<&str>) -> Outcome {
+pub(super) fn execute(program: &Path, folder: &Path, args: &[String], input: Option<&str>) -> Outcome {
     static RUNS: AtomicU32 = AtomicU32::new(0);
     let number = RUNS.fetch_add(1, Ordering::Relaxed);
-    let file = |kind: &str| folder.join(format!("kubectl-{number}.{kind}"));
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    let file = |kind: &str| folder.join(format!("{name}-{number}.{kind}"));
     let create = |kind: &str| File::create(file(kind)).expect("create an output file");
     let stdin = input.map_or_else(Stdio::null, |text| {
         fs::write(file("in"), text).expect("write the input");
         File::open(file("in")).expect("open the input").into()
     });
-    let args = with_defaults(args);
-    let mut child = Command::new(assets.tool("kubectl"))
-        .args(&args)
-        .arg("--kubeconfig")
-        .arg(kubeconfig(folder, user))
+    let mut child = Command::new(program)
+        .args(args)
         // Everything from outside is shut out: proxies, a kubeconfig, preferences, a cache of another cluster's kinds.
         .env_clear()
         .env("PATH", env::var_os("PATH").as_deref().unwrap_or(OsStr::new("/usr/bin:/bin")))
@@ -110,21 +115,21 @@ pub(super) fn run(assets: &Assets, folder: &Path, user: User, args: &[&str], inp
         .stdout(create("out"))
         .stderr(create("err"))
         .spawn()
-        .expect("start kubectl");
+        .unwrap_or_else(|error| panic!("start {name}: {error}"));
     let start = Instant::now();
     let status = loop {
-        if let Some(status) = child.try_wait().expect("wait for kubectl") {
+        if let Some(status) = child.try_wait().expect("wait for it") {
             break status;
         }
         if start.elapsed() > LIMIT {
             child.kill().ok();
-            break child.wait().expect("wait for kubectl");
+            break child.wait().expect("wait for it");
         }
         thread::sleep(Duration::from_millis(5));
     };
-    let read = |kind: &str| fs::read_to_string(file(kind)).expect("read kubectl's output");
+    let read = |kind: &str| fs::read_to_string(file(kind)).expect("read its output");
     let outcome = Outcome {
-        command: format!("kubectl {} (as {})", args.join(" "), user.name()),
+        command: format!("{name} {}", args.join(" ")),
         input: input.unwrap_or_default().to_owned(),
         code: status.code(),
         stdout: read("out"),
@@ -151,7 +156,7 @@ fn with_defaults(args: &[&str]) -> Vec<String> {
     all
 }
 
-/// What one run of `kubectl` came to. The assertions return it again, so that they can be chained.
+/// What one run came to. The assertions return it again, so that they can be chained.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     command: String,
@@ -210,6 +215,13 @@ impl Outcome {
     #[track_caller]
     pub(crate) fn stdout_has(self, text: &str) -> Self {
         self.must(self.stdout.contains(text), &format!("have {text:?} on standard output"));
+        self
+    }
+
+    /// Standard output is empty.
+    #[track_caller]
+    pub(crate) fn stdout_is_empty(self) -> Self {
+        self.must(self.stdout.is_empty(), "have nothing on standard output");
         self
     }
 
