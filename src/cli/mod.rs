@@ -12,6 +12,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod certs;
 mod check;
 mod config;
+mod doctor;
 mod input;
 mod logging;
 mod reload;
@@ -42,6 +43,8 @@ enum Command {
     Template(template::Args),
     /// Make certificates for the webhook
     Certs(certs::Args),
+    /// Is this cluster fit for Portcullis, and is Portcullis fit in it? Changes nothing
+    Doctor(doctor::Args),
     /// Print the completions of a shell
     Completions {
         /// Which shell
@@ -68,6 +71,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config(args) => config::run(&args),
         Command::Template(args) => template::run(&args),
         Command::Certs(args) => certs::run(args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::finding::{Finding, Level, Unjudged};
 
+pub mod doctor;
 pub mod json;
 #[cfg(test)]
 mod tests;

@@ -19,14 +19,14 @@ const SHOWN: usize = 120;
 /// How much of that stands before the column that is pointed at.
 const LEAD: usize = 60;
 
-const RED: &str = "\x1b[1;31m";
-const YELLOW: &str = "\x1b[1;33m";
+pub(super) const RED: &str = "\x1b[1;31m";
+pub(super) const YELLOW: &str = "\x1b[1;33m";
 const CYAN: &str = "\x1b[1;36m";
-const GREEN: &str = "\x1b[1;32m";
-const MAGENTA: &str = "\x1b[1;35m";
+pub(super) const GREEN: &str = "\x1b[1;32m";
+pub(super) const MAGENTA: &str = "\x1b[1;35m";
 const BLUE: &str = "\x1b[1;34m";
-const BOLD: &str = "\x1b[1m";
-const PLAIN: &str = "\x1b[0m";
+pub(super) const BOLD: &str = "\x1b[1m";
+pub(super) const PLAIN: &str = "\x1b[0m";
 
 /// The report as text, with colours or without.
 #[must_use]
@@ -75,7 +75,7 @@ fn printable(character: char) -> char {
     }
 }
 
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars().map(printable).collect()
 }
 

@@ -20,7 +20,6 @@ pub mod metrics;
 pub mod ops;
 mod stop;
 mod tls;
-mod x509;
 
 use std::io;
 use std::net::SocketAddr;
@@ -40,6 +39,7 @@ pub use ops::{Check, ConfigView, Ops, ops_router};
 pub use stop::{StopRequests, Stopper};
 pub use tls::{TlsError, TlsOptions, install_provider};
 
+use crate::x509;
 use listener::Listening;
 
 /// The longest wait between being unready and refusing connections. Endpoints take about that long to reach every
