@@ -105,7 +105,7 @@ fn amazon(daemon_set: &DaemonSet) -> Option<&'static str> {
 }
 
 fn kindnet(daemon_set: &DaemonSet) -> Option<&'static str> {
-    const FIRST: u32 = 2024_08_13;
+    const FIRST: u32 = 20_240_813;
     let dated = |image: &str| image.rsplit_once(":v")?.1.get(..8)?.parse::<u32>().ok();
     let old = daemon_set.containers.iter().all(|container| dated(&container.image).is_none_or(|date| date < FIRST));
     old.then_some("it does so only since kind v0.24.0, by the date in its image's tag")

@@ -21,6 +21,8 @@ use crate::inventory::from_cluster::{self, Cluster};
 
 mod api;
 mod probe;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod wire;
 

@@ -183,11 +183,7 @@ fn failure_policy(hook: &ValidatingWebhook) -> Check {
     const ID: &str = "webhook-failure-policy";
     if hook.failure_policy.as_deref() == Some("Ignore") {
         let what = "failurePolicy Ignore: while the webhook is away or slow, everything passes unjudged";
-        return Check::warning(
-            ID,
-            what,
-            "set failurePolicy: Fail once it has proved itself (docs: from audit to deny)",
-        );
+        return Check::warning(ID, what, "set failurePolicy: Fail once it has proved itself");
     }
     Check::ok(ID, "failurePolicy Fail: what cannot be judged is not admitted")
 }

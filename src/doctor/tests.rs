@@ -181,7 +181,8 @@ fn namespaces_without_their_name() {
 
 #[test]
 fn what_must_not_be_looked_at_is_unknown_and_names_the_permission() {
-    let spoil: [(&str, &str, fn(&mut Facts, Gap)); 6] = [
+    type Spoil = fn(&mut Facts, Gap);
+    let spoil: [(&str, &str, Spoil); 6] = [
         ("cni", "list daemonsets.apps", |facts, gap| facts.daemon_sets = Err(gap)),
         ("namespace-names", "list namespaces", |facts, gap| facts.namespaces = Err(gap)),
         ("registration", "list validatingwebhookconfigurations", |facts, gap| facts.registrations = Err(gap)),

@@ -328,6 +328,10 @@ fn policies_of_other_kinds() {
             .is_some_and(|what| what.contains("has none: ciliumnetworkpolicies.cilium.io"))
             .then_some(())
     });
+    // 1.20 built with today's Go crashes on any custom object.
+    if !cluster.has(24, "counting custom objects") {
+        return;
+    }
     for name in ["a", "b", "c"] {
         let policy = json!({"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy", "metadata": {"name": name, "namespace": "default"}});
         cluster.apply(&policy.to_string()).ok();

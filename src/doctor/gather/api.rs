@@ -110,8 +110,16 @@ fn gap(permission: &str, error: &kube::Error) -> Gap {
         kube::Error::Api(status) if status.code == 404 => {
             Gap::Absent(permission.split_once(' ').map_or(permission, |(_, what)| what).to_owned())
         }
+        // Its own words are the whole object.
+        kube::Error::Api(status) => {
+            Gap::Failed(permission.to_owned(), one_line(&format!("{} ({})", status.message, status.code)))
+        }
         error => failed(permission, error),
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 /// An error with its causes, in one line: hyper's own messages say little.
@@ -125,5 +133,5 @@ pub(super) fn failed(permission: &str, error: &dyn std::error::Error) -> Gap {
         }
         cause = inner.source();
     }
-    Gap::Failed(permission.to_owned(), text.replace(char::is_control, " "))
+    Gap::Failed(permission.to_owned(), one_line(&text))
 }
