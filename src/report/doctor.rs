@@ -7,6 +7,9 @@ use serde::Serialize;
 use super::text::{BOLD, GREEN, MAGENTA, PLAIN, RED, YELLOW, clean};
 use crate::doctor::{Check, Diagnosis, Status, Summary};
 
+#[cfg(test)]
+mod tests;
+
 /// Version of the JSON.
 const VERSION: &str = "v1";
 

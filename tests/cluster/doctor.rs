@@ -2,11 +2,17 @@
 //!
 //! A DaemonSet is an object like any other, so a plugin is "installed" by writing it down: no node has to run it.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
-use std::{env, fs};
+use std::{env, fs, thread};
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::crypto::aws_lc_rs;
+use rustls::{ServerConfig, ServerConnection};
+use rustls_pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 
 use super::harness::{Cluster, User, Webhook, base64, wait_until};
@@ -253,6 +259,49 @@ fn certificates_and_services() {
 
     webhook.kill();
     doctor(&cluster, &["--connect", &there]).ends(1).says("webhook-certificate", "error", "no TLS at 127.0.0.1:");
+}
+
+/// A server with a certificate that expired in 2021, and the CA that signed it. `portcullis serve` would not start with it.
+fn serve_expired() -> (u16, String) {
+    let (ca_key, key) = (KeyPair::generate().expect("a key"), KeyPair::generate().expect("a key"));
+    let mut ca = CertificateParams::default();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_pem = ca.self_signed(&ca_key).expect("a CA").pem();
+    let mut leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
+    (leaf.not_before, leaf.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
+    let chain = vec![leaf.signed_by(&key, &Issuer::new(ca, ca_key)).expect("a certificate").der().clone()];
+    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions();
+    let config = config.expect("versions").with_no_client_auth().with_single_cert(chain, key).expect("a configuration");
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || {
+        for stream in listener.incoming().take(10) {
+            let (Ok(mut stream), Ok(mut connection)) = (stream, ServerConnection::new(Arc::clone(&config))) else {
+                return;
+            };
+            // The client has seen enough after the certificate.
+            connection.complete_io(&mut stream).ok();
+        }
+    });
+    (port, ca_pem)
+}
+
+#[test]
+fn an_expired_certificate() {
+    let cluster = Cluster::start();
+    let (port, ca) = serve_expired();
+    let file = cluster.folder().join("expired-ca.crt");
+    fs::write(&file, ca).expect("write the CA");
+    apply(&cluster, &registration(&cluster, Some(port), &file));
+    let told = doctor(&cluster, &[]);
+    told.ends(1).says("webhook-certificate", "error", "the certificate expired 2021-01-01").says(
+        "webhook-ca-bundle",
+        "ok",
+        "",
+    );
 }
 
 #[test]
