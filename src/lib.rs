@@ -31,6 +31,11 @@
 //! merging, the ratchet, a guard around each rule; and says in words what a policy opens. It reads the stopwatch for the
 //! metrics, and no verdict depends on it.
 //!
+//! [`x509`]: what a certificate says of itself, for those who show one and for those who look at one.
+//!
+//! [`doctor`]: is this cluster fit for Portcullis, and is Portcullis fit in it? Pure judgement over the facts; `gather`
+//! alone asks the cluster for them, and writes nothing.
+//!
 //! [`report`]: what was found, told. Pure functions from findings with their places, from answers and from differences
 //! to text, JSON and what else is asked for.
 //!
@@ -61,18 +66,22 @@
 //! | `inventory::from_cluster` | – | `arc_swap`, `hyper`, `kube`, `tokio` | `environment`, `stopwatch` |
 //! | `rules` | `netpol`, `finding`, `object`, `inventory` | `ipnet`, `jiff`, `regex_lite`, `serde`, `serde_json`, `serde_path_to_error`, `thiserror` | – |
 //! | `engine` | `netpol`, `finding`, `object`, `config`, `inventory`, `rules` | `jiff`, `serde_json`, `thiserror` | `stopwatch` |
-//! | `report` | `netpol`, `finding` | `ipnet`, `serde`, `serde_json` | – |
+//! | `x509` | – | `jiff`, `x509_parser` | – |
+//! | `doctor` | `x509` | `jiff`, `k8s_openapi`, `rustls`, `rustls_pki_types`, `serde` | – |
+//! | `report` | `netpol`, `finding`, `doctor` | `ipnet`, `serde`, `serde_json` | – |
 //! | `admission` | `netpol`, `finding`, `object`, `config`, `inventory`, `rules`, `engine` | `kube`, `serde`, `serde_json`, `thiserror` | – |
 //! | `admission::handler` | – | `arc_swap`, `axum`, `jiff`, `tokio`, `tracing` | `stopwatch` |
-//! | `server` | `config`, `inventory`, `engine`, `admission` | `arc_swap`, `axum`, `bytes`, `http_body_util`, `hyper`, `hyper_util`, `jiff`, `prometheus`, `rcgen`, `rustix`, `rustls`, `rustls_pki_types`, `serde_json`, `sha2`, `thiserror`, `tokio`, `tokio_rustls`, `tokio_util`, `tower`, `tower_http`, `tracing`, `x509_parser`, `zeroize` | `files`, `sockets`, `stopwatch` |
+//! | `server` | `config`, `inventory`, `engine`, `x509`, `admission` | `arc_swap`, `axum`, `bytes`, `http_body_util`, `hyper`, `hyper_util`, `jiff`, `prometheus`, `rcgen`, `rustix`, `rustls`, `rustls_pki_types`, `serde_json`, `sha2`, `thiserror`, `tokio`, `tokio_rustls`, `tokio_util`, `tower`, `tower_http`, `tracing`, `x509_parser`, `zeroize` | `files`, `sockets`, `stopwatch` |
 //! | `server::self_managed` | – | `k8s_openapi`, `kube`, `kube_lease_manager` | – |
 //! | `server::clock` | – | – | `clock` |
+//! | `doctor::gather` | `inventory` | `futures`, `hyper`, `kube`, `serde_json`, `thiserror`, `tokio`, `tokio_rustls` | `environment`, `sockets` |
 //! | `cli` | everything | everything | everything |
 //! | `main` | `cli` | – | `environment` |
 
 pub mod admission;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod engine;
 pub mod finding;
 pub mod inventory;
@@ -82,3 +91,4 @@ pub mod object;
 pub mod report;
 pub mod rules;
 pub mod server;
+pub mod x509;

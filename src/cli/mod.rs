@@ -13,6 +13,7 @@ mod certs;
 mod check;
 mod config;
 mod diff;
+mod doctor;
 mod explain;
 mod input;
 mod logging;
@@ -49,6 +50,8 @@ enum Command {
     Template(template::Args),
     /// Make certificates for the webhook
     Certs(certs::Args),
+    /// Is this cluster fit for Portcullis, and is Portcullis fit in it? Changes nothing
+    Doctor(doctor::Args),
     /// Print the completions of a shell
     Completions {
         /// Which shell
@@ -77,6 +80,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Diff(args) => diff::run(&args),
         Command::Template(args) => template::run(&args),
         Command::Certs(args) => certs::run(args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -114,7 +114,7 @@ impl Cluster {
     /// # Errors
     /// When there is no such file, no cluster around, or what either says cannot be used.
     pub async fn client(kubeconfig: Option<&Path>) -> Result<Client, Error> {
-        let mut config = match kubeconfig {
+        let config = match kubeconfig {
             Some(path) => {
                 let broken = |reason| Error::Kubeconfig { path: path.display().to_string(), reason };
                 let file = Kubeconfig::read_from(path).map_err(broken)?;
@@ -123,6 +123,14 @@ impl Cluster {
             None if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => Config::incluster()?,
             None => return Err(Error::Nowhere),
         };
+        Self::client_of(config)
+    }
+
+    /// A client with these credentials, and with the timeouts that keep it from waiting for ever.
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub fn client_of(mut config: Config) -> Result<Client, Error> {
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(READ_TIMEOUT);
         config.write_timeout = Some(WRITE_TIMEOUT);

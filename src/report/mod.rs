@@ -15,6 +15,7 @@ use serde::{Serialize, Serializer};
 use crate::finding::{Finding, Level, Unjudged};
 
 pub mod diff;
+pub mod doctor;
 pub mod explain;
 pub mod json;
 #[cfg(test)]

@@ -26,7 +26,6 @@ mod pair;
 pub mod self_managed;
 mod stop;
 mod tls;
-mod x509;
 
 use std::io;
 use std::net::SocketAddr;
@@ -47,6 +46,7 @@ pub use ops::{Check, ConfigView, Health, Ops, Probe, ops_router};
 pub use stop::{StopRequests, Stopper};
 pub use tls::{Supply, TlsError, TlsOptions, install_provider};
 
+use crate::x509;
 use listener::Listening;
 
 /// The longest wait between being unready and refusing connections. Endpoints take about that long to reach every

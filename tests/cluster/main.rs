@@ -14,6 +14,8 @@ mod default_deny;
 #[cfg(test)]
 mod deployment;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod egress;
 mod harness;
 #[cfg(test)]

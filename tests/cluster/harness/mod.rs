@@ -42,6 +42,6 @@ mod webhook;
 
 pub(crate) use cluster::Cluster;
 pub(crate) use kubectl::{Outcome, User};
-pub(crate) use registration::Registration;
+pub(crate) use registration::{Registration, base64};
 pub(crate) use wait::wait_until;
 pub(crate) use webhook::{Webhook, WebhookOptions};

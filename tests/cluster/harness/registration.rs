@@ -145,7 +145,7 @@ fn configuration(name: &str, webhook: &Value) -> Value {
 }
 
 /// RFC 4648 with padding: fifteen lines rather than a dependency for one field.
-pub(super) fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {

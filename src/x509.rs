@@ -1,4 +1,4 @@
-//! What the server has to know of a certificate: its validity, its names, and whose key signed it.
+//! What has to be known of a certificate: its validity, its names, and whose key signed it.
 
 use std::net::IpAddr;
 
