@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::inventory::{Around, Inventory};
+use crate::inventory::{Around, Inventory, NamespaceState};
 use crate::netpol::connectivity::difference::{Namespace, Party, Term};
 use crate::netpol::policy::{Direction, NetworkPolicy, Peer};
 use crate::netpol::selector::Selector;
@@ -19,6 +19,21 @@ pub(super) enum Reach<'a> {
     All,
     /// In those that one of these selects.
     Only(Vec<&'a Selector>),
+}
+
+impl Reach<'_> {
+    pub(super) fn includes(&self, state: &NamespaceState) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(selectors) => selectors.iter().any(|selector| selector.matches(&state.labels)),
+        }
+    }
+
+    /// How many pods and policies there are in these namespaces and in the policy's own.
+    pub(super) fn objects(&self, inventory: &Inventory, own: &str) -> usize {
+        let states = inventory.namespaces().filter(|state| state.name == own || self.includes(state));
+        states.map(|state| state.pods.len() + state.policies.len()).sum()
+    }
 }
 
 /// What opens, opens by a rule of the new policy, and so to its peers; or because the old one isolated pods that nothing
