@@ -87,9 +87,6 @@ fn a_thousand_namespaces_that_differ_by_ten_policies() {
     let found = timed("ten policies", &none, &world(&teams, &changed), Limit(6_000_000)).expect("within it");
     assert!(!found.rows.is_empty());
     let found = timed("one policy", &none, &world(&teams, &changed[..1]), Limit::REQUEST).expect("within it");
-    for row in &found.rows {
-        println!("{:?} {} -> {} {}", row.change, row.from, row.to, ports_text(&row.ports));
-    }
     assert!(!found.rows.is_empty());
 }
 
@@ -107,7 +104,7 @@ fn a_namespace_that_closes_in_a_large_cluster_is_one_row_with_pods() {
 #[test]
 fn what_is_made_to_be_large_is_answered_or_given_up() {
     let mut teams: Vec<Team> = (0..1_000).map(team).collect();
-    teams[0].policies.clear();
+    teams.iter_mut().for_each(|team| team.policies.clear());
     let peers = |peer: &dyn Fn(usize) -> Value| (0..10_000).map(peer).collect::<Vec<Value>>();
     let cases = [
         (
