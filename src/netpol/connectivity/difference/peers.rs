@@ -15,6 +15,9 @@ use crate::netpol::selector::Selector;
 /// The number of a peer; equal numbers are equal peers.
 pub(super) type PeerId = u32;
 
+/// Ends by their addresses, sorted.
+type Addressed = Rc<[(IpAddr, EndId)]>;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind<'a> {
     Block { cidr: IpNet, except: &'a [IpNet] },
@@ -29,7 +32,7 @@ pub(super) struct Peers<'a> {
     kinds: Vec<Kind<'a>>,
     ids: HashMap<Kind<'a>, PeerId>,
     blocks: Vec<PeerId>,
-    addressed: [Option<Rc<[(IpAddr, EndId)]>>; 2],
+    addressed: [Option<Addressed>; 2],
     local: HashMap<PlaceId, Vec<PeerId>>,
     /// Selectors of namespaces with the peers that have them.
     far: Vec<(&'a Selector, Vec<PeerId>)>,
@@ -162,7 +165,7 @@ impl<'a> Peers<'a> {
     }
 
     /// The addresses of all ends, sorted.
-    fn addressed(&mut self, side: usize, ends: &Ends<'_>) -> Rc<[(IpAddr, EndId)]> {
+    fn addressed(&mut self, side: usize, ends: &Ends<'_>) -> Addressed {
         let found = self.addressed[side].get_or_insert_with(|| {
             let looks = ends.ids().filter_map(|end| Some((end, ends.look(end, side)?)));
             let addresses = looks.flat_map(|(end, look)| look.addresses.iter().map(move |address| (*address, end)));
