@@ -29,11 +29,21 @@ impl Reach<'_> {
         }
     }
 
-    /// How many pods and policies there are in these namespaces and in the policy's own.
-    pub(super) fn objects(&self, inventory: &Inventory, own: &str) -> usize {
-        let states = inventory.namespaces().filter(|state| state.name == own || self.includes(state));
-        states.map(|state| state.pods.len() + state.policies.len()).sum()
+    /// How much there is to look at: pods, policies and their peers in these namespaces and in the policy's own.
+    pub(super) fn objects(&self, inventory: &Inventory, around: &Around) -> usize {
+        let own = |state: &NamespaceState| state.name == around.after.name;
+        let others = inventory.namespaces().filter(|state| !own(state) && self.includes(state));
+        let others: usize = others.map(|state| objects(state)).sum();
+        others + objects(&around.before).max(objects(&around.after))
     }
+}
+
+fn objects(state: &NamespaceState) -> usize {
+    let peers = |policy: &NetworkPolicy| -> usize {
+        let rules = Direction::ALL.into_iter().flat_map(|way| policy.spec.rules(way));
+        rules.map(|rule| rule.peers.len()).sum()
+    };
+    state.pods.len() + state.policies.values().map(|policy| 1 + peers(policy)).sum::<usize>()
 }
 
 /// What opens, opens by a rule of the new policy, and so to its peers; or because the old one isolated pods that nothing
