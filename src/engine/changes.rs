@@ -26,26 +26,39 @@ const TOLD: usize = 10;
 /// Characters of a line: what the API server asks webhooks to keep to. Source: API reference, AdmissionResponse.
 const LINE: usize = 120;
 
+/// How much work a review may put into this.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// Pods, policies and their peers in the namespaces that are looked at.
+    objects: usize,
+    /// For all of these namespaces.
+    steps: Limit,
+    /// For the policy's own one, where all are too many.
+    alone: Limit,
+}
+
+/// Together about 50 ms at the worst. Measured: 0.4 µs a step, 0.6 µs with selectors made to be slow, and before the
+/// first step 5 µs an object, 19 µs a peer that selects namespaces of its own.
+const BOUNDS: Bounds = Bounds { objects: 3_000, steps: Limit(60_000), alone: Limit(20_000) };
+
 /// The lines, most important first; none where nothing opens.
 ///
 /// They are about `subject`'s policy alone, so there are none for a Namespace, and none where the namespace is on its
 /// way out: its policies go with its pods.
 #[must_use]
 pub(super) fn lines(subject: &Subject, inventory: &Inventory) -> Vec<String> {
-    lines_within(Limit::REQUEST, subject, inventory)
+    lines_within(BOUNDS, subject, inventory)
 }
 
-fn lines_within(limit: Limit, subject: &Subject, inventory: &Inventory) -> Vec<String> {
+fn lines_within(bounds: Bounds, subject: &Subject, inventory: &Inventory) -> Vec<String> {
     let Change::NetworkPolicy { .. } = subject.change else { return Vec::new() };
     let around = inventory.overlay(subject);
     if around.before.terminating {
         return Vec::new();
     }
     // It is told beside the verdict, so a fault in it must not become one.
-    let opened =
-        catch_unwind(AssertUnwindSafe(|| opened(&reach::of(subject, inventory, &around), inventory, &around, limit)));
-    let mut lines = match opened {
-        Ok(Ok(difference)) => told(&difference, &subject.namespace),
+    let mut lines = match catch_unwind(AssertUnwindSafe(|| within(bounds, subject, inventory, &around))) {
+        Ok(Ok(lines)) => lines,
         Ok(Err(TooLarge)) => vec![
             "what this opens is too much to be summed up within a review; `portcullis diff` takes its time".to_owned(),
         ],
@@ -57,14 +70,31 @@ fn lines_within(limit: Limit, subject: &Subject, inventory: &Inventory) -> Vec<S
     lines
 }
 
+/// By both ends of what opens; in a large cluster, where everybody may be the other end, by one of them.
+fn within(bounds: Bounds, subject: &Subject, inventory: &Inventory, around: &Around) -> Result<Vec<String>, TooLarge> {
+    let namespace = &subject.namespace;
+    let reached = reach::of(subject, inventory, around);
+    if reached.objects(inventory, around) <= bounds.objects
+        && let Ok(difference) = opened(&reached, inventory, around, bounds.steps)
+    {
+        return Ok(told(&difference, namespace));
+    }
+    let alone = Reach::Only(Vec::new());
+    if alone.objects(inventory, around) > bounds.objects {
+        return Err(TooLarge);
+    }
+    let mut lines = told(&opened(&alone, inventory, around, bounds.alone)?, namespace);
+    if !lines.is_empty() {
+        lines.push(format!(
+            "this goes by the policies of {namespace} alone; `portcullis diff` looks at other namespaces too"
+        ));
+    }
+    Ok(lines)
+}
+
 /// What appears between the namespace and anybody outside of it, most important first.
 fn opened(reached: &Reach<'_>, inventory: &Inventory, around: &Around, limit: Limit) -> Result<Difference, TooLarge> {
-    let mut before = match reached {
-        Reach::All => inventory.world(true),
-        Reach::Only(selectors) => {
-            inventory.world_of(true, |state| selectors.iter().any(|selector| selector.matches(&state.labels)))
-        }
-    };
+    let mut before = inventory.world_of(true, |state| reached.includes(state));
     before.replace(around.before.space());
     let mut after = before.clone();
     after.replace(around.after.space());

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::inventory::{Around, Inventory};
+use crate::inventory::{Around, Inventory, NamespaceState};
 use crate::netpol::connectivity::difference::{Namespace, Party, Term};
 use crate::netpol::policy::{Direction, NetworkPolicy, Peer};
 use crate::netpol::selector::Selector;
@@ -19,6 +19,31 @@ pub(super) enum Reach<'a> {
     All,
     /// In those that one of these selects.
     Only(Vec<&'a Selector>),
+}
+
+impl Reach<'_> {
+    pub(super) fn includes(&self, state: &NamespaceState) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(selectors) => selectors.iter().any(|selector| selector.matches(&state.labels)),
+        }
+    }
+
+    /// How much there is to look at: pods, policies and their peers in these namespaces and in the policy's own.
+    pub(super) fn objects(&self, inventory: &Inventory, around: &Around) -> usize {
+        let own = |state: &NamespaceState| state.name == around.after.name;
+        let others = inventory.namespaces().filter(|state| !own(state) && self.includes(state));
+        let others: usize = others.map(|state| objects(state)).sum();
+        others + objects(&around.before).max(objects(&around.after))
+    }
+}
+
+fn objects(state: &NamespaceState) -> usize {
+    let peers = |policy: &NetworkPolicy| -> usize {
+        let rules = Direction::ALL.into_iter().flat_map(|way| policy.spec.rules(way));
+        rules.map(|rule| rule.peers.len()).sum()
+    };
+    state.pods.len() + state.policies.values().map(|policy| 1 + peers(policy)).sum::<usize>()
 }
 
 /// What opens, opens by a rule of the new policy, and so to its peers; or because the old one isolated pods that nothing

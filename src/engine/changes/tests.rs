@@ -237,7 +237,11 @@ fn policies_that_cannot_be_read_are_told_of() {
 
 #[test]
 fn what_takes_too_much_says_so() {
-    let told = lines_within(Limit(0), &create(&ingress(&namespaced("front"))), &cluster());
+    let told = lines_within(
+        Bounds { steps: Limit(0), alone: Limit(0), ..BOUNDS },
+        &create(&ingress(&namespaced("front"))),
+        &cluster(),
+    );
     assert!(told.len() == 1 && told[0].starts_with("what this opens is too much") && told[0].len() <= LINE, "{told:?}");
 }
 
@@ -288,6 +292,8 @@ fn large_clusters_are_summed_up_within_the_bound() {
         println!("{what}: {:?}, {told:#?}", began.elapsed());
         assert!(told.iter().all(|line| !line.starts_with("what this opens")), "{told:?}");
         assert_eq!(told.is_empty(), what == "nothing");
+        let one_sided = told.last().is_some_and(|line| line.starts_with("this goes by the policies of shop alone"));
+        assert_eq!(one_sided, !["nothing", "from one namespace"].contains(&what), "{told:?}");
     }
 }
 
@@ -314,14 +320,37 @@ fn policies_made_to_be_slow_are_answered_or_given_up() {
         ("selectors", policy(&pods, 8_000)),
         ("expressions", policy(&slow, 3_000)),
         ("blocks", policy(&blocks, 15_000)),
+        ("some selectors", policy(&pods, 2_900)),
+        ("some expressions", policy(&slow, 2_900)),
+        ("some blocks", policy(&blocks, 2_900)),
         ("both", policy(&|i| if i % 2 == 0 { blocks(i) } else { slow(i) }, 4_000)),
     ] {
         let subject = create(&spec);
         let began = Instant::now();
         let told = lines(&subject, &inventory);
-        println!("{what}, {} bytes: {:?}, {:?}", spec.to_string().len(), began.elapsed(), told.first());
-        assert!((1..=TOLD + 1).contains(&told.len()), "{told:?}");
+        let took = began.elapsed();
+        println!("{what}, {} bytes: {took:?}, {:?}", spec.to_string().len(), told.first());
+        assert!((1..=TOLD + 2).contains(&told.len()), "{told:?}");
     }
+}
+
+/// The other namespaces are too many, and whatever their policies say, no more than this opens.
+#[test]
+fn by_one_side_it_is_told_what_opens_at_most() {
+    // One pod, two policies, one peer.
+    let bounds = Bounds { objects: 4, ..BOUNDS };
+    let mut inventory = inventory(&[("default-deny", default_deny())]);
+    populate(&mut inventory, &[("shop", "db-1", "db")]);
+    populate(&mut inventory, &[("front", "web-1", "web"), ("front", "web-2", "web"), ("front", "web-3", "web")]);
+    let told = lines_within(bounds, &create(&ingress(&json!({"namespaceSelector": {}}))), &inventory);
+    let alone = "this goes by the policies of shop alone; `portcullis diff` looks at other namespaces too";
+    assert_eq!(told, ["opens ingress to shop/db-1 from any pod of any other namespace: TCP/5432", alone]);
+    assert_eq!(lines_within(bounds, &create(&default_deny()), &inventory), [""; 0]);
+    let deleted = lines_within(bounds, &change("default-deny", Some(&default_deny()), None), &inventory);
+    assert!(deleted.iter().any(|line| line.contains("any other namespace")) && deleted.contains(&alone.to_owned()));
+    populate(&mut inventory, &[("shop", "db-2", "db")]);
+    let told = lines_within(bounds, &create(&ingress(&namespaced("front"))), &inventory);
+    assert!(told.len() == 1 && told[0].starts_with("what this opens is too much"), "{told:?}");
 }
 
 #[test]

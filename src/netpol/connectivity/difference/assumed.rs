@@ -92,8 +92,8 @@ impl<'a> Assuming<'_, 'a> {
     /// A pod in a namespace.
     fn local(&mut self, place: PlaceId, selector: &'a Selector) -> Result<(), TooLarge> {
         if !selector.requirements().is_empty()
-            && self.pods.insert((place, selector))
             && !self.anybody(place, selector)?
+            && self.pods.insert((place, selector))
             && let Some(labels) = selector.witness()
         {
             self.ends.assume(place, Who::Assumed(selector.clone()), &labels);

@@ -20,7 +20,7 @@ const MAX_BUT: usize = 4;
 pub(super) struct Describe<'e, 'a> {
     ends: &'e Ends<'a>,
     done: HashMap<Set, Pods>,
-    tried: HashMap<PlaceId, Vec<Selector>>,
+    tried: HashMap<PlaceId, Vec<&'a Selector>>,
 }
 
 impl<'e, 'a> Describe<'e, 'a> {
@@ -89,10 +89,10 @@ impl<'e, 'a> Describe<'e, 'a> {
         let ends = self.ends;
         let all = &ends.places[place].ends;
         let exact =
-            |selector: &&Selector| all.iter().all(|end| wanted.contains(end) == selector.matches(labels(ends, *end)));
+            |selector: &&&Selector| all.iter().all(|end| wanted.contains(end) == selector.matches(labels(ends, *end)));
         let tried = self.tried.entry(place).or_insert_with(|| tried(ends, place));
         if let Some(selector) = tried.iter().find(exact) {
-            return Some(selector.clone());
+            return Some((*selector).clone());
         }
         let (inside, outside): (Vec<&Labels>, Vec<&Labels>) = {
             let (inside, outside): (Vec<EndId>, Vec<EndId>) = all.iter().partition(|end| wanted.contains(end));
@@ -131,9 +131,9 @@ fn labels<'e>(ends: &'e Ends<'_>, end: EndId) -> &'e Labels {
 }
 
 /// The selectors that policies of a namespace have for its pods.
-fn tried(ends: &Ends<'_>, place: PlaceId) -> Vec<Selector> {
-    let policies = SIDES.iter().rev().flat_map(|side| &ends.places[place].policies[*side]);
-    let mut found: BTreeSet<&Selector> = BTreeSet::new();
+fn tried<'a>(ends: &Ends<'a>, place: PlaceId) -> Vec<&'a Selector> {
+    let policies = SIDES.iter().rev().flat_map(|side| ends.places[place].policies[*side].iter().copied());
+    let mut found: BTreeSet<&'a Selector> = BTreeSet::new();
     for policy in policies {
         let rules = Direction::ALL.into_iter().flat_map(|direction| policy.spec.rules(direction));
         let peers = rules.flat_map(|rule| &rule.peers).filter_map(|peer| match peer {
@@ -148,7 +148,7 @@ fn tried(ends: &Ends<'_>, place: PlaceId) -> Vec<Selector> {
         }
     }
     // The shortest first.
-    let mut found: Vec<Selector> = found.into_iter().cloned().collect();
+    let mut found: Vec<&Selector> = found.into_iter().collect();
     found.sort_by_key(|selector| selector.requirements().len());
     found
 }

@@ -67,10 +67,29 @@ pub(super) struct Ends<'a> {
     by_name: HashMap<String, PlaceId>,
 }
 
+impl Endpoint<'_> {
+    /// Whether both worlds share it.
+    pub(super) fn is_same(&self) -> bool {
+        match &self.looks {
+            [Some(before), Some(after)] => match (before.pod, after.pod) {
+                (Some(before), Some(after)) => std::ptr::eq(before, after),
+                (None, None) => true,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}
+
 impl<'a> Telling<'a> {
     pub(super) fn of(worlds: [&'a World<'a>; 2]) -> Self {
         let mut telling = Self::default();
-        for policy in worlds.into_iter().flat_map(World::spaces).flat_map(|space| &space.policies) {
+        let policies = |world: &'a World<'a>| world.spaces().flat_map(|space| space.policies.iter().copied());
+        let [before, after] = worlds;
+        // What both share is read once.
+        let old: HashSet<*const NetworkPolicy> = policies(before).map(std::ptr::from_ref).collect();
+        let new = policies(after).filter(|policy| !old.contains(&std::ptr::from_ref(*policy)));
+        for policy in policies(before).chain(new) {
             telling.select(&policy.spec.pod_selector);
             for rule in Direction::ALL.into_iter().flat_map(|direction| policy.spec.rules(direction)) {
                 telling.ports.extend(rule.ports.names());
@@ -144,7 +163,12 @@ impl<'a> Ends<'a> {
 
     fn add_pods(&mut self, place: PlaceId, spaces: [Option<&Space<'a>>; 2], telling: &Telling<'_>) {
         let mut found: BTreeMap<Key, [Option<Kept<'a>>; 2]> = BTreeMap::new();
+        let shared = spaces[0].zip(spaces[1]).is_some_and(|(one, two)| same(&one.pods, &two.pods));
         for (side, space) in SIDES.into_iter().zip(spaces) {
+            if shared && side == 1 {
+                found.values_mut().for_each(|sides| sides[1] = sides[0].clone());
+                continue;
+            }
             for kept in space.map_or_else(Vec::new, |space| owners::fold(space, telling)) {
                 let key = kept.key.clone();
                 found.entry(key).or_default()[side] = Some(kept);
@@ -201,6 +225,11 @@ impl<'a> Ends<'a> {
     pub(super) fn look(&self, id: EndId, side: usize) -> Option<&Look<'a>> {
         self.end(id).looks[side].as_ref()
     }
+}
+
+/// Whether these are the very same, as they are where one world is made from the other.
+pub(super) fn same<T>(one: &[&T], two: &[&T]) -> bool {
+    one.len() == two.len() && one.iter().zip(two).all(|(one, two)| std::ptr::eq(*one, *two))
 }
 
 /// The labels of a namespace that nothing is known of.

@@ -19,7 +19,7 @@ const TEMPLATE_HASH: &str = "pod-template-hash";
 pub(super) type Key = (String, String);
 
 /// An object that stands for itself and for those that are alike.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Kept<'a> {
     /// What it is called.
     pub(super) key: Key,
@@ -32,22 +32,37 @@ pub(super) struct Kept<'a> {
 
 /// The pods of a namespace, those of one controller together as long as policies cannot tell them apart.
 pub(super) fn fold<'a>(space: &Space<'a>, telling: &Telling<'_>) -> Vec<Kept<'a>> {
+    if space.pods.iter().all(|pod| pod.controller.is_none()) {
+        return space.pods.iter().map(|pod| Kept::alone(pod)).collect();
+    }
     let objects: HashMap<(&str, &str), &'a Pod> =
         space.pods.iter().map(|pod| ((pod.kind.as_str(), pod.name.as_str()), *pod)).collect();
     let mut families: BTreeMap<Key, Vec<&'a Pod>> = BTreeMap::new();
     for pod in &space.pods {
         families.entry(root(pod, &objects)).or_default().push(pod);
     }
-    families.into_iter().flat_map(|(key, family)| fold_family(key, family, telling)).collect()
+    families.into_iter().flat_map(|(key, family)| fold_family(&key, family, telling)).collect()
 }
 
-fn fold_family<'a>(key: Key, mut family: Vec<&'a Pod>, telling: &Telling<'_>) -> Vec<Kept<'a>> {
+impl<'a> Kept<'a> {
+    /// An object that stands for nothing else.
+    fn alone(pod: &'a Pod) -> Self {
+        let mut addresses = pod.addresses.clone();
+        addresses.sort_unstable();
+        Self { key: own_key(pod), pod, addresses, also: Vec::new() }
+    }
+}
+
+fn own_key(pod: &Pod) -> Key {
+    (pod.kind.as_str().to_owned(), pod.name.clone())
+}
+
+fn fold_family<'a>(key: &Key, mut family: Vec<&'a Pod>, telling: &Telling<'_>) -> Vec<Kept<'a>> {
     let is_root = |pod: &Pod| (pod.kind.as_str(), pod.name.as_str()) == (key.0.as_str(), key.1.as_str());
     // Running pods tell more than the templates of revisions, of which most are old.
     family.sort_by_key(|pod| (!is_root(pod), pod.kind));
     let mut kept: Vec<Kept<'a>> = Vec::new();
     for pod in family {
-        let own_key = (pod.kind.as_str().to_owned(), pod.name.clone());
         let Some(head) = kept.first_mut() else {
             let addresses = pod.addresses.clone();
             let also = if is_root(pod) { Vec::new() } else { vec![pod] };
@@ -60,7 +75,7 @@ fn fold_family<'a>(key: Key, mut family: Vec<&'a Pod>, telling: &Telling<'_>) ->
             head.addresses.extend(&pod.addresses);
             head.also.push(pod);
         } else {
-            kept.push(Kept { key: own_key, pod, addresses: pod.addresses.clone(), also: Vec::new() });
+            kept.push(Kept::alone(pod));
         }
     }
     for kept in &mut kept {
@@ -85,5 +100,5 @@ fn root(pod: &Pod, objects: &HashMap<(&str, &str), &Pod>) -> Key {
         };
         pod = next;
     }
-    (pod.kind.as_str().to_owned(), pod.name.clone())
+    own_key(pod)
 }

@@ -1,6 +1,7 @@
 //! Peers by number: each distinct one is compared with each end at most once, and only where it can match.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use ipnet::IpNet;
@@ -13,6 +14,9 @@ use crate::netpol::selector::Selector;
 
 /// The number of a peer; equal numbers are equal peers.
 pub(super) type PeerId = u32;
+
+/// Ends by their addresses, sorted.
+type Addressed = Rc<[(IpAddr, EndId)]>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind<'a> {
@@ -28,6 +32,7 @@ pub(super) struct Peers<'a> {
     kinds: Vec<Kind<'a>>,
     ids: HashMap<Kind<'a>, PeerId>,
     blocks: Vec<PeerId>,
+    addressed: [Option<Addressed>; 2],
     local: HashMap<PlaceId, Vec<PeerId>>,
     /// Selectors of namespaces with the peers that have them.
     far: Vec<(&'a Selector, Vec<PeerId>)>,
@@ -45,6 +50,7 @@ impl<'a> Peers<'a> {
             kinds: Vec::new(),
             ids: HashMap::new(),
             blocks: Vec::new(),
+            addressed: [None, None],
             local: HashMap::new(),
             far: Vec::new(),
             far_ids: HashMap::new(),
@@ -96,22 +102,27 @@ impl<'a> Peers<'a> {
             return Ok(Rc::clone(found));
         }
         let kind = self.kinds[peer as usize];
-        let fits = |end: &EndId| ends.look(*end, side).is_some_and(|look| self.fits(kind, look, side));
         let mut found: Vec<EndId> = match kind {
-            Kind::Block { .. } => {
-                steps.spend(ends.all.len())?;
-                ends.ids().filter(fits).collect()
+            Kind::Block { cidr, .. } => {
+                let addressed = self.addressed(side, ends);
+                let first = addressed.partition_point(|(address, _)| *address < cidr.network());
+                let count = addressed[first..].partition_point(|(address, _)| *address <= cidr.broadcast());
+                steps.spend(count + 1)?;
+                let mut inside: Vec<EndId> = addressed[first..first + count].iter().map(|(_, end)| *end).collect();
+                inside.sort_unstable();
+                inside.dedup();
+                inside.into_iter().filter(|end| self.is_member(kind, *end, side, ends)).collect()
             }
             Kind::Local { place, .. } => {
                 steps.spend(ends.places[place].ends.len())?;
-                ends.places[place].ends.iter().copied().filter(fits).collect()
+                let there = ends.places[place].ends.iter().copied();
+                there.filter(|end| self.is_member(kind, *end, side, ends)).collect()
             }
             Kind::Far { namespaces, .. } => {
                 let places = self.places(namespaces, side, ends, steps)?;
                 steps.spend(places.iter().map(|place| ends.places[*place].ends.len()).sum())?;
                 let there = places.iter().flat_map(|place| &ends.places[*place].ends).copied();
-                let fits = |end: &EndId| ends.look(*end, side).is_some_and(|look| self.fits(kind, look, side));
-                there.filter(fits).collect()
+                there.filter(|end| self.is_member(kind, *end, side, ends)).collect()
             }
         };
         found.sort_unstable();
@@ -147,6 +158,23 @@ impl<'a> Peers<'a> {
         let found: Rc<[PeerId]> = found.into();
         self.of.insert((end, side), Rc::clone(&found));
         Ok(found)
+    }
+
+    fn is_member(&self, kind: Kind<'_>, end: EndId, side: usize, ends: &Ends<'_>) -> bool {
+        ends.look(end, side).is_some_and(|look| self.fits(kind, look, side))
+    }
+
+    /// The addresses of all ends, sorted.
+    fn addressed(&mut self, side: usize, ends: &Ends<'_>) -> Addressed {
+        let found = self.addressed[side].get_or_insert_with(|| {
+            let looks = ends.ids().filter_map(|end| Some((end, ends.look(end, side)?)));
+            let addresses = looks.flat_map(|(end, look)| look.addresses.iter().map(move |address| (*address, end)));
+            let mut found: Vec<(IpAddr, EndId)> =
+                addresses.map(|(address, end)| (address.to_canonical(), end)).collect();
+            found.sort_unstable();
+            found.into()
+        });
+        Rc::clone(found)
     }
 
     /// Whether an end in a namespace that a peer means is meant itself.

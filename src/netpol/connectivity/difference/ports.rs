@@ -26,6 +26,7 @@ impl NamesId {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Operation {
+    Either,
     Both,
     Less,
 }
@@ -109,6 +110,15 @@ impl<'a> Ports<'a> {
         Ok(id)
     }
 
+    pub(super) fn either(&mut self, one: PortsId, two: PortsId, steps: &Steps) -> Result<PortsId, TooLarge> {
+        match (one, two) {
+            (PortsId::ALL, _) | (_, PortsId::ALL) => Ok(PortsId::ALL),
+            (PortsId::NONE, other) | (other, PortsId::NONE) => Ok(other),
+            _ if one == two => Ok(one),
+            _ => self.combine(Operation::Either, one.min(two), one.max(two), steps),
+        }
+    }
+
     pub(super) fn both(&mut self, one: PortsId, two: PortsId, steps: &Steps) -> Result<PortsId, TooLarge> {
         match (one, two) {
             (PortsId::NONE, _) | (_, PortsId::NONE) => Ok(PortsId::NONE),
@@ -133,6 +143,7 @@ impl<'a> Ports<'a> {
         }
         steps.spend(self.sizes[one.0 as usize] + self.sizes[two.0 as usize])?;
         let set = match what {
+            Operation::Either => self.set(one).union(self.set(two)),
             Operation::Both => self.set(one).intersection(self.set(two)),
             Operation::Less => self.set(one).difference(self.set(two)),
         };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::ends::{EndId, Ends, PlaceId, Telling};
+use super::ends::{EndId, Ends, PlaceId, Telling, same};
 use super::peers::{PeerId, Peers};
 use super::ports::{NamesId, Ports, PortsId};
 use super::{SIDES, Steps, TooLarge};
@@ -100,10 +100,15 @@ impl<'a> Reach<'a> {
     fn isolate(&mut self, place: PlaceId) -> Result<(), TooLarge> {
         let numbers = self.number(place);
         let ends = self.ends.places[place].ends.clone();
+        let same_policies = numbers[0] == numbers[1];
         for side in SIDES {
-            self.steps.spend(ends.len().saturating_mul(numbers[side].len()))?;
             for end in &ends {
                 let Some(look) = self.ends.look(*end, side) else { continue };
+                if side == 1 && same_policies && self.ends.end(*end).is_same() {
+                    self.isolated_by[*end as usize][1] = self.isolated_by[*end as usize][0];
+                    continue;
+                }
+                self.steps.spend(numbers[side].len())?;
                 let mut sets = [Vec::new(), Vec::new()];
                 for id in &numbers[side] {
                     let spec = &self.policies[*id as usize].policy.spec;
@@ -121,6 +126,10 @@ impl<'a> Reach<'a> {
     /// The policies of a namespace by number, before and after; one that stays as it is keeps its number.
     fn number(&mut self, place: PlaceId) -> [Vec<PolicyId>; 2] {
         let [before, after] = self.ends.places[place].policies.clone();
+        if same(&before, &after) {
+            let numbers: Vec<PolicyId> = before.into_iter().map(|policy| self.add(place, policy)).collect();
+            return [numbers.clone(), numbers];
+        }
         let mut known: HashMap<&str, (PolicyId, &NetworkPolicy)> = HashMap::with_capacity(before.len());
         let mut numbers = [Vec::new(), Vec::new()];
         for policy in before {
@@ -243,7 +252,7 @@ impl<'a> Reach<'a> {
             return Ok(vec![PortsId::ALL; count]);
         }
         let mut with_all: Vec<PortsId> = Vec::new();
-        let mut with: Vec<Vec<PortsId>> = vec![Vec::new(); count];
+        let mut with = vec![PortsId::NONE; count];
         for policy in self.sets[set.0 as usize].clone() {
             let rules = std::mem::take(&mut self.policies[policy as usize].rules[direction as usize]);
             for rule in &rules {
@@ -254,22 +263,17 @@ impl<'a> Reach<'a> {
                 for peer in peers {
                     for member in self.peers.members(*peer, side, &self.ends, self.steps)?.iter() {
                         let ports = &mut with[*member as usize];
-                        if ports.last() != Some(&rule.ports) {
-                            ports.push(rule.ports);
-                        }
+                        *ports = self.ports.either(*ports, rule.ports, self.steps)?;
                     }
                 }
             }
             self.policies[policy as usize].rules[direction as usize] = rules;
         }
         let with_all = self.ports.union(with_all, self.steps)?;
-        with.into_iter()
-            .map(|mut ports| {
-                ports.push(with_all);
-                ports.retain(|ports| *ports != PortsId::NONE);
-                self.ports.union(ports, self.steps)
-            })
-            .collect()
+        for ports in &mut with {
+            *ports = self.ports.either(*ports, with_all, self.steps)?;
+        }
+        Ok(with)
     }
 
     /// What a set of policies allows with an end.

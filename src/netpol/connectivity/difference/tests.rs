@@ -71,7 +71,7 @@ fn a_rule_opens_what_it_says_and_a_deleted_policy_closes_or_opens() {
         diff(&shop(), &(shop() + &allow)),
         [
             "- any address -> shop/db: all ports",
-            "- other/job, shop/db, shop/web -> shop/db: all ports",
+            "- other/job, all pods of shop with app!=api -> shop/db: all ports",
             "- shop/api -> shop/db: all ports except TCP/5432",
         ]
     );
