@@ -5,6 +5,7 @@
 //!
 //! Namespaces are tenants in tiers, each with its own default deny and rules for DNS, its own pods, a neighbour, scraping
 //! and an external network. The first CHANGED policies of the third sort are opened wider, as a pull request might.
+#![expect(clippy::print_stderr, reason = "a generator says on stderr what it cannot do")]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -88,12 +89,22 @@ fn pod(text: &mut String, namespace: usize, number: usize, size: &Size) {
 
 fn policy(text: &mut String, namespace: usize, number: usize, size: &Size) {
     let of_namespace = number / size.namespaces;
+    let (name, spec) = named_spec(namespace, of_namespace, size);
+    let _ = write!(
+        text,
+        "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: {name}-{of_namespace}\n  namespace: \
+         ns-{namespace:04}\nspec:\n  {spec}"
+    );
+}
+
+/// What the policies of a namespace are called and say, in turn.
+fn named_spec(namespace: usize, of_namespace: usize, size: &Size) -> (&'static str, String) {
     let sort = of_namespace % SORTS;
     let tier = TIERS[of_namespace % TIERS.len()];
     let neighbour = (namespace + 7) % size.namespaces;
     let team = namespace / 10;
     let opened = sort == FROM_NEIGHBOUR && namespace < size.changed;
-    let (name, spec) = match sort {
+    match sort {
         0 => ("default-deny", "podSelector: {}\n  policyTypes: [Ingress, Egress]\n".to_owned()),
         1 => (
             "dns",
@@ -149,10 +160,5 @@ fn policy(text: &mut String, namespace: usize, number: usize, size: &Size) {
                 7000 + of_namespace,
             ),
         ),
-    };
-    let _ = write!(
-        text,
-        "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: {name}-{of_namespace}\n  namespace: \
-         ns-{namespace:04}\nspec:\n  {spec}"
-    );
+    }
 }

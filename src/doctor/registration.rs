@@ -80,7 +80,7 @@ pub(super) fn check(configurations: &[ValidatingWebhookConfiguration], webhooks:
 
 fn presence(configurations: &[ValidatingWebhookConfiguration], webhooks: &[Webhook<'_>]) -> Vec<Check> {
     const ID: &str = "registration";
-    const INSTALL: &str = "deploy/install.sh registers both webhooks (deploy/webhook.yaml)";
+    const INSTALL: &str = "deploy/install.sh registers both webhooks (deploy/base/webhook.yaml)";
     let names: Vec<&str> = configurations.iter().filter_map(|config| config.metadata.name.as_deref()).collect();
     if names.is_empty() {
         let what = "there is no ValidatingWebhookConfiguration of Portcullis: nothing is judged";
@@ -149,7 +149,7 @@ fn coverage(webhooks: &[Webhook<'_>]) -> Vec<Check> {
             Check::ok(ID, format!("the {title} is asked about all that it judges"))
         } else {
             let what = format!("the {title} is not asked about {}: those requests pass unjudged", missing.join(", "));
-            Check::error(ID, what, "take the rules from deploy/webhook.yaml")
+            Check::error(ID, what, "take the rules from deploy/base/webhook.yaml")
         });
     }
     checks

@@ -34,7 +34,7 @@ impl Right {
     }
 }
 
-/// The needed ones are those of `deploy/rbac.yaml`, to which a test compares them. The others would let whoever takes over
+/// The needed ones are those of `deploy/base/rbac.yaml`, to which a test compares them. The others would let whoever takes over
 /// a pod of the webhook do more than answer wrongly. They are asked for all namespaces and all names, so a Role for its
 /// own Secret, or a rule for its own registration by name, is not among them.
 pub(super) const RIGHTS: &[Right] = &[
@@ -72,7 +72,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Check> {
     }
     if !extra.is_empty() {
         let what = format!("{account} may more than it needs, everywhere: {}", list(&extra));
-        checks.push(Check::warning(ID, what, "remove the binding that grants it; deploy/rbac.yaml is enough"));
+        checks.push(Check::warning(ID, what, "remove the binding that grants it; deploy/base/rbac.yaml is enough"));
     }
     if checks.is_empty() {
         checks.push(Check::ok(
@@ -92,5 +92,5 @@ fn lacking(facts: &Facts, what: String) -> Check {
             "it is called by URL, so it runs elsewhere: name its account with --namespace and --service-account";
         return Check::bad(ID, Status::Unknown, what, repair);
     }
-    Check::error(ID, format!("{what}: it does not get ready"), "kubectl apply -f deploy/rbac.yaml")
+    Check::error(ID, format!("{what}: it does not get ready"), "kubectl apply -f deploy/base/rbac.yaml")
 }

@@ -30,7 +30,7 @@ fn mk_container(name: &str, image: &str, args: &[&str]) -> Container {
     Container { name: name.into(), image: image.into(), args: args.iter().map(|&arg| arg.to_owned()).collect() }
 }
 
-/// The registration of `deploy/webhook.yaml`, as the API server has it: with its defaults written out.
+/// The registration of `deploy/base/webhook.yaml`, as the API server has it: with its defaults written out.
 fn mk_registration() -> Value {
     let rule = |group: &str, resources: &[&str], operations: &[&str], scope: &str| json!({"apiGroups": [group], "apiVersions": ["v1"], "resources": resources, "operations": operations, "scope": scope});
     let all = ["CREATE", "UPDATE", "DELETE"];
@@ -211,7 +211,7 @@ fn rights() {
         found.1 = found.1.clone().map(|allowed| !allowed);
         facts
     };
-    let said = ["portcullis/portcullis may not watch networkpolicies.networking.k8s.io", "deploy/rbac.yaml"];
+    let said = ["portcullis/portcullis may not watch networkpolicies.networking.k8s.io", "deploy/base/rbac.yaml"];
     assert_fault(&without("watch", "networkpolicies"), "rbac", Status::Error, &said);
     let said = ["more than it needs, everywhere: list secrets", "remove the binding"];
     assert_fault(&without("list", "secrets"), "rbac", Status::Warning, &said);
@@ -228,7 +228,7 @@ fn rights() {
 /// The list of what the server needs is that of the deployment.
 #[test]
 fn the_needed_rights_are_those_of_the_deployment() {
-    let path = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/rbac.yaml");
+    let path = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/base/rbac.yaml");
     let reading = crate::manifest::read(&[path]);
     let role = reading
         .documents
@@ -248,7 +248,7 @@ fn the_needed_rights_are_those_of_the_deployment() {
     let mut needed: Vec<_> = needed.map(|r| (r.verb.to_owned(), r.group.to_owned(), r.resource.to_owned())).collect();
     granted.sort();
     needed.sort();
-    assert_eq!(needed, granted, "RIGHTS of src/doctor/rights.rs on the left, deploy/rbac.yaml on the right");
+    assert_eq!(needed, granted, "RIGHTS of src/doctor/rights.rs on the left, deploy/base/rbac.yaml on the right");
 }
 
 #[test]

@@ -105,6 +105,23 @@ fn both_show_one(replicas: [&Webhook; 2], bundle: &str) -> CertificateDer<'stati
     })
 }
 
+/// `damage` is a patch of the Secret.
+fn left_alone_where_somebody_else_keeps_it(cluster: &Cluster, replicas: [&Webhook; 2], damage: &str) {
+    let annotate = |value: &str| {
+        cluster.kubectl(&["annotate", "secret", "portcullis-tls", "-n", NAMESPACE, value]).ok();
+    };
+    annotate("cert-manager.io/certificate-name=portcullis");
+    cluster.kubectl(&["patch", "secret", "portcullis-tls", "-n", NAMESPACE, "-p", damage]).ok();
+    wait_until(SOON, "the refusal to be noted", || {
+        let noted = |replica: &Webhook| replica.ops("/readyz?verbose").map(|(_, lines)| lines);
+        let refused = |replica: &Webhook| noted(replica).is_some_and(|lines| lines.contains("is kept by cert-manager"));
+        replicas.iter().any(|replica| refused(replica)).then_some(())
+    });
+    assert_eq!(secret(&cluster, "tls.crt"), "broken");
+    annotate("cert-manager.io/certificate-name-");
+    wait_until(SOON, "the certificate to be repaired", || (secret(&cluster, "tls.crt") != "broken").then_some(()));
+}
+
 #[test]
 fn two_replicas_keep_one_secret() {
     let mut cluster = Cluster::start();
@@ -148,21 +165,7 @@ fn two_replicas_keep_one_secret() {
     });
     both_show_one([&one, &other], &both);
 
-    // Somebody else's: left alone.
-    let annotate = |value: &str| {
-        cluster.kubectl(&["annotate", "secret", "portcullis-tls", "-n", NAMESPACE, value]).ok();
-    };
-    annotate("cert-manager.io/certificate-name=portcullis");
-    cluster.kubectl(&["patch", "secret", "portcullis-tls", "-n", NAMESPACE, "-p", &patch]).ok();
-    wait_until(SOON, "the refusal to be noted", || {
-        let noted = |replica: &Webhook| replica.ops("/readyz?verbose").map(|(_, lines)| lines);
-        let refused =
-            |replica: &&Webhook| noted(replica).is_some_and(|lines| lines.contains("is kept by cert-manager"));
-        [&one, &other].iter().any(refused).then_some(())
-    });
-    assert_eq!(secret(&cluster, "tls.crt"), "broken");
-    annotate("cert-manager.io/certificate-name-");
-    wait_until(SOON, "the certificate to be repaired", || (secret(&cluster, "tls.crt") != "broken").then_some(()));
+    left_alone_where_somebody_else_keeps_it(&cluster, [&one, &other], &patch);
 
     // Without the API server they go on, and afterwards whoever is left looks after it.
     cluster.stop_api_server();
@@ -271,7 +274,8 @@ fn the_rights_of_the_component_are_what_is_used() {
     let flags = [format!("--audit-policy-file={}", rules.display()), format!("--audit-log-path={}", log.display())];
     let cluster = Cluster::start_with(&flags.each_ref().map(String::as_str));
     cluster.namespace(NAMESPACE).ok();
-    let files = ["rbac.yaml", "components/self-managed-certificates/rbac.yaml"].map(|file| format!("{DEPLOY}/{file}"));
+    let files =
+        ["base/rbac.yaml", "components/self-managed-certificates/rbac.yaml"].map(|file| format!("{DEPLOY}/{file}"));
     for file in &files {
         cluster.kubectl(&["apply", "-f", file]).ok();
     }

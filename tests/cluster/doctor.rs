@@ -101,7 +101,7 @@ fn deployed(cluster: &Cluster, file: &str) -> Value {
     cluster.kubectl(&["create", "--dry-run=client", "-o", "json", "-f", &file]).ok().json()
 }
 
-/// `deploy/webhook.yaml`, called by URL where a port is given: there is no network of Services here.
+/// `deploy/base/webhook.yaml`, called by URL where a port is given: there is no network of Services here.
 fn registration(cluster: &Cluster, port: Option<u16>, ca: &Path) -> Value {
     let mut object = deployed(cluster, "webhook.yaml");
     let ca = base64(&fs::read(ca).expect("read the CA"));
@@ -119,7 +119,7 @@ fn registration(cluster: &Cluster, port: Option<u16>, ca: &Path) -> Value {
 fn fit() -> (Cluster, Webhook) {
     let cluster = Cluster::start();
     cluster.namespace("portcullis").ok();
-    cluster.kubectl(&["apply", "-f", &format!("{DEPLOY}/rbac.yaml")]).ok();
+    cluster.kubectl(&["apply", "-f", &format!("{DEPLOY}/base/rbac.yaml")]).ok();
     cluster.apply(&daemon_set("calico-node")).ok();
     let webhook = cluster.webhook(&[]);
     apply(&cluster, &registration(&cluster, Some(webhook.port()), &webhook.cert_dir().join("ca.crt")));

@@ -97,7 +97,7 @@ fn operations_and_subresources_that_pass_unseen() {
         (guard("rules/0/resources", json!(["*"])), "UPDATE of namespaces/status, UPDATE of namespaces/finalize"),
         (guard("rules/0/operations", json!(["UPDATE"])), "CREATE of namespaces"),
     ] {
-        assert_fault(&facts, "webhook-rules", Status::Error, &[said, "deploy/webhook.yaml"]);
+        assert_fault(&facts, "webhook-rules", Status::Error, &[said, "deploy/base/webhook.yaml"]);
     }
 }
 
