@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -133,6 +133,7 @@ impl Drop for AtWork {
 struct Watched {
     router: Router,
     activity: Arc<Activity>,
+    draining: CancellationToken,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Watched {
@@ -147,9 +148,17 @@ impl hyper::service::Service<Request<Incoming>> for Watched {
             activity.request_is_whole();
         }
         request.extensions_mut().insert(Arc::clone(&activity));
+        let draining = self.draining.clone();
+        let may_race = request.version() < Version::HTTP_2;
         let answer = self.router.clone().oneshot(request.map(Body::new));
         Box::pin(async move {
-            let answer = answer.await;
+            let mut answer = answer.await;
+            if let Ok(answer) = &mut answer
+                && may_race
+                && draining.is_cancelled()
+            {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             // Refused before its end was read, it is done as far as the client's duty goes; unless for being too slow.
             if Instant::now() < activity.first_deadline {
                 activity.request_is_whole();
@@ -162,10 +171,16 @@ impl hyper::service::Service<Request<Incoming>> for Watched {
 
 /// The HTTP settings shared by all connections of a listener.
 #[derive(Clone)]
-pub(super) struct Http(auto::Builder<TokioExecutor>);
+pub(super) struct Http {
+    builder: auto::Builder<TokioExecutor>,
+    draining: CancellationToken,
+}
 
 impl Http {
-    pub(super) fn new(h2_max_streams: u32) -> Self {
+    /// Once `draining` is cancelled, answers over HTTP/1.1 ask the client to close the connection. Were we to close it
+    /// between two requests, that could cross the next one on the wire, and whoever sent a POST may not try it again: the
+    /// API server, which speaks HTTP/1.1 to webhooks, tells its user of an EOF. HTTP/2 has GOAWAY for this.
+    pub(super) fn new(h2_max_streams: u32, draining: CancellationToken) -> Self {
         /// More than any API server sends, and little enough to be held 4,096 times.
         const HEADERS: u32 = 32 * 1024;
         const H1_BUFFER: usize = 64 * 1024;
@@ -183,7 +198,7 @@ impl Http {
             .initial_connection_window_size(H2_CONNECTION_WINDOW)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(10));
-        Self(builder)
+        Self { builder, draining }
     }
 
     /// Serves a connection until it ends, `stop` is cancelled and its requests are answered, or it takes too long.
@@ -191,8 +206,8 @@ impl Http {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = Watched { router, activity: Arc::clone(&activity) };
-        let mut connection = pin!(self.0.serve_connection(TokioIo::new(io), service));
+        let service = Watched { router, activity: Arc::clone(&activity), draining: self.draining.clone() };
+        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(io), service));
         let linger = activity.timeouts.linger;
         let mut closing = false;
         let mut look = pin!(sleep_until(activity.look_at()));

@@ -18,6 +18,7 @@ mod lingering;
 mod listener;
 pub mod metrics;
 pub mod ops;
+mod readers;
 mod stop;
 mod tls;
 mod x509;
@@ -186,9 +187,10 @@ pub async fn serve_until(
     Ok(())
 }
 
-/// Ends a listener in order: first nothing but being unready, then no new connections, then no new requests.
+/// Ends a listener in order: first nothing but being unready and saying so to clients, then no new connections, then no new requests.
 async fn wind_down(webhook: &Listening, grace: Duration, stop: &mut StopRequests) -> Result<(), ServeError> {
     let deadline = Instant::now() + grace;
+    webhook.drain();
     let finish = async {
         sleep(LONGEST_DRAIN.min(grace / 4)).await;
         timeout_at(deadline, webhook.finish()).await
