@@ -45,9 +45,11 @@ fn faults_under_load() {
     });
     bench.phase("SIGTERM and replacement of one", |bench| bench.replace());
     bench.phase("and of the other", |bench| bench.replace());
-    bench.phase("certificate rotation", |bench| bench.rotate_certificate(&first.cert_pem, |bench| {
-        bench.replicas.renew(&bench.runtime, &first);
-    }));
+    bench.phase("certificate rotation", |bench| {
+        bench.rotate_certificate(&first.cert_pem, |bench| {
+            bench.replicas.renew(&bench.runtime, &first);
+        })
+    });
     let second = ca(Duration::from_secs(1800));
     bench.phase("CA rotation", |bench| {
         let both = format!("{}{}", first.cert_pem, second.cert_pem);
@@ -141,7 +143,9 @@ impl Bench {
     fn finish(self) {
         wait_until(RELOAD, "two ready replicas", || (self.replicas.balancer.ready() == 2).then_some(()));
         let records = self.load.stop();
-        say("Faults under load: wrong and failed must be 0; `away` failed while the API server or etcd was away, and may.");
+        say(
+            "Faults under load: wrong and failed must be 0; `away` failed while the API server or etcd was away, and may.",
+        );
         say(&format!(
             "{:<32} {:>8} {:>6} {:>7} {:>5} {:>8} {:>12}",
             "fault", "requests", "wrong", "failed", "away", "p99 (ms)", "longest gap"

@@ -31,7 +31,8 @@ fn what_is_too_much_is_refused_before_any_work() {
     let clients: Vec<_> = (0..REQUESTS / ON_ONE_CONNECTION)
         .map(|_| Arc::new(Client::new(webhook.port(), Arc::clone(&trust), None)))
         .collect();
-    let ask = |namespace: &str| runtime.block_on(clients[0].review("/validate?timeout=5s", review(namespace).to_string()));
+    let ask =
+        |namespace: &str| runtime.block_on(clients[0].review("/validate?timeout=5s", review(namespace).to_string()));
     let verdict = |answer: Result<Answer, String>| answer.and_then(|answer| of_the_webhook(&answer));
     assert_eq!(verdict(ask("bare")), Ok(Verdict::Denied("missing-default-deny")));
 

@@ -3,7 +3,6 @@
 //! Two servers run side by side, one attacked, one not, and are asked in turn: whatever else this machine does slows both.
 
 use std::fs;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -122,13 +121,13 @@ impl Bench {
             let [here, there] = [p99(&took[0]), p99(&took[1])];
             let good = here <= (2 * there).max(FLOOR);
             if good || attempt == ATTEMPTS {
-                let more = memory_kib.saturating_sub(self.memory_kib);
-                let (requests, here_us, there_us) = (took[0].len(), here.as_micros(), there.as_micros());
-                let memory = format!("+{}.{}", more / 1024, more % 1024 * 10 / 1024);
-                say(&format!("{name:<32} {open:>8} {requests:>8} {here_us:>10} {there_us:>10} {memory:>12}"));
+                let more = self.tell(name, open, &took, memory_kib);
                 assert!(good, "{name}: a p99 of {here:?}, and of {there:?} without");
                 assert!(more <= MEMORY_KIB, "{name}: {more} KiB more than before");
-                assert!(attacks.contains(&Attack::RapidResets) || open * 10 >= count * 9, "{name}: only {open} are open");
+                assert!(
+                    attacks.contains(&Attack::RapidResets) || open * 10 >= count * 9,
+                    "{name}: only {open} are open"
+                );
                 self.closes(name, attackers, begin);
                 return;
             }
@@ -136,6 +135,15 @@ impl Bench {
             self.runtime.block_on(attackers.end());
             attempt += 1;
         }
+    }
+
+    /// A line of the summary; returns how much more memory that was than before, in KiB.
+    fn tell(&self, name: &str, open: usize, took: &[Vec<Duration>; 2], memory_kib: u64) -> u64 {
+        let more = memory_kib.saturating_sub(self.memory_kib);
+        let (requests, here, there) = (took[0].len(), p99(&took[0]).as_micros(), p99(&took[1]).as_micros());
+        let memory = format!("+{}.{}", more / 1024, more % 1024 * 10 / 1024);
+        say(&format!("{name:<32} {open:>8} {requests:>8} {here:>10} {there:>10} {memory:>12}"));
+        more
     }
 
     /// How long requests take on either server, and the most memory that the attacked one had meanwhile.
@@ -176,40 +184,45 @@ impl Bench {
             say("skipped: the cap on connections, which takes more open files than this user may have (ulimit -Hn)");
             return;
         }
-        let silent = [Attack::Silent];
-        let attackers = self.runtime.block_on(Attackers::start(&silent, MOST + 100, self.attacked.port(), &self.ca[0]));
-        let begin = Instant::now();
-        let new = Arc::new(Client::new(self.attacked.port(), trust(&self.ca[0], "h2"), None));
-        let asked = {
-            let new = Arc::clone(&new);
-            self.runtime.spawn(async move {
-                // More than once: its own patience with connecting is shorter than the silent ones'.
-                for _ in 0..5 {
-                    if let Ok(answer) = new.review("/validate", review("bare").to_string()).await {
-                        return Some((begin.elapsed(), answer.status));
-                    }
-                }
-                None
-            })
-        };
-        let (took, memory_kib) = self.measure();
-        let [here, there] = [p99(&took[0]), p99(&took[1])];
-        assert!(!asked.is_finished(), "a connection over the cap was served: {:?}", begin.elapsed());
-        let answer = self.runtime.block_on(async { timeout(Duration::from_secs(30), asked).await });
-        let (after, status) = answer.expect("in time").expect("no panic").expect("served once there is a place");
-        say(&format!(
-            "{:<32} {:>8} {:>8} {:>10} {:>10} {:>12}",
-            "all connections taken",
-            attackers.held().max(MOST),
-            took[0].len(),
-            here.as_micros(),
-            there.as_micros(),
-            format!("+{}", memory_kib.saturating_sub(self.memory_kib) / 1024)
-        ));
-        say(&format!("  one more was served after {} ms, when there was a place", after.as_millis()));
-        assert_eq!(status, 200);
-        assert!(here <= (2 * there).max(FLOOR), "with all places taken: a p99 of {here:?}, and of {there:?} without");
-        self.runtime.block_on(attackers.end());
+        for attempt in 1..=ATTEMPTS {
+            let (open, took, memory_kib, waited) = self.over_the_cap();
+            let [here, there] = [p99(&took[0]), p99(&took[1])];
+            let good = here <= (2 * there).max(FLOOR);
+            if good || attempt == ATTEMPTS {
+                self.tell("all connections taken", open, &took, memory_kib);
+                say(&format!("  one more had to wait for a place for {} ms", waited.as_millis()));
+                assert!(good, "with all places taken: a p99 of {here:?}, and of {there:?} without");
+                break;
+            }
+            eprintln!("all connections taken: {here:?} against {there:?}, measured again");
+        }
         assert!(self.other.is_ready() && self.attacked.is_ready());
+    }
+    /// With all places taken by silent clients: how many they are, how long others' requests take, the memory, and how
+    /// long a new client waits.
+    fn over_the_cap(&self) -> (usize, [Vec<Duration>; 2], u64, Duration) {
+        let begin = Instant::now();
+        let silent = Attackers::start(&[Attack::Silent], MOST + 100, self.attacked.port(), &self.ca[0]);
+        let attackers = self.runtime.block_on(silent);
+        let (asked, new) = (Instant::now(), Client::new(self.attacked.port(), trust(&self.ca[0], "h2"), None));
+        let served = self.runtime.spawn(async move {
+            // More than once: its own patience with connecting is shorter than the silent ones'.
+            for _ in 0..5 {
+                if let Ok(answer) = new.review("/validate", review("bare").to_string()).await {
+                    return Some((Instant::now(), answer.status));
+                }
+            }
+            None
+        });
+        let open = attackers.held();
+        let (took, memory_kib) = self.measure();
+        let served = self.runtime.block_on(async { timeout(Duration::from_secs(30), served).await });
+        let (served, status) = served.expect("in time").expect("no panic").expect("served once there is a place");
+        self.runtime.block_on(attackers.end());
+        assert_eq!(status, 200);
+        // No place is given back before the first silent client has had its 10 s.
+        let since = served - begin;
+        assert!(since > Duration::from_millis(9500), "a connection over the cap was served: after {since:?}");
+        (open, took, memory_kib, served - asked)
     }
 }
