@@ -41,6 +41,6 @@ remove() { kubectl ${context:+"--context=$context"} delete --ignore-not-found "$
 remove validatingwebhookconfiguration portcullis
 remove -n "$NAMESPACE" --wait="$wait" -l app.kubernetes.io/name=portcullis \
     deployment,service,poddisruptionbudget,networkpolicy,configmap,secret,resourcequota,serviceaccount
-remove clusterrolebinding portcullis
-remove clusterrole portcullis
+remove clusterrolebinding portcullis portcullis-certificates
+remove clusterrole portcullis portcullis-certificates
 remove namespace "$NAMESPACE" --wait="$wait"

@@ -36,7 +36,7 @@
 //! [`admission`]: the protocol. `review` reads the request's envelope first and the object second, `decide` turns a
 //! report into an answer, and `handler` is the only one of them that knows HTTP and deadlines.
 //!
-//! [`server`]: HTTPS and the operations port. Certificates and their reload, limits of size, time and number, metrics,
+//! [`server`]: HTTPS and the operations port. Certificates, their reload, their upkeep in a Secret, limits of size, time and number, metrics,
 //! readiness, and a stop that leaves nobody without an answer.
 //!
 //! [`cli`]: one file a subcommand, which puts the rest together.
@@ -63,7 +63,8 @@
 //! | `report` | `netpol`, `finding` | `ipnet`, `serde`, `serde_json` | – |
 //! | `admission` | `netpol`, `finding`, `object`, `config`, `inventory`, `rules`, `engine` | `kube`, `serde`, `serde_json`, `thiserror` | – |
 //! | `admission::handler` | – | `arc_swap`, `axum`, `jiff`, `tokio`, `tracing` | `stopwatch` |
-//! | `server` | `config`, `inventory`, `engine`, `admission` | `arc_swap`, `axum`, `bytes`, `http_body_util`, `hyper`, `hyper_util`, `jiff`, `prometheus`, `rcgen`, `rustix`, `rustls`, `rustls_pki_types`, `serde_json`, `sha2`, `thiserror`, `tokio`, `tokio_rustls`, `tokio_util`, `tower`, `tower_http`, `tracing`, `x509_parser` | `files`, `sockets`, `stopwatch` |
+//! | `server` | `config`, `inventory`, `engine`, `admission` | `arc_swap`, `axum`, `bytes`, `http_body_util`, `hyper`, `hyper_util`, `jiff`, `prometheus`, `rcgen`, `rustix`, `rustls`, `rustls_pki_types`, `serde_json`, `sha2`, `thiserror`, `tokio`, `tokio_rustls`, `tokio_util`, `tower`, `tower_http`, `tracing`, `x509_parser`, `zeroize` | `files`, `sockets`, `stopwatch` |
+//! | `server::self_managed` | – | `k8s_openapi`, `kube`, `kube_lease_manager` | – |
 //! | `server::clock` | – | – | `clock` |
 //! | `cli` | everything | everything | everything |
 //! | `main` | `cli` | – | `environment` |

@@ -5,11 +5,17 @@
 #[path = "serve/binary.rs"]
 mod binary;
 #[cfg(test)]
+#[path = "serve/clients.rs"]
+mod clients;
+#[cfg(test)]
 #[path = "serve/harness.rs"]
 mod harness;
 #[cfg(test)]
 #[path = "serve/limits.rs"]
 mod limits;
+#[cfg(test)]
+#[path = "serve/pki.rs"]
+mod pki;
 #[cfg(test)]
 #[path = "serve/slow.rs"]
 mod slow;

@@ -12,9 +12,12 @@ pub(super) enum LogFormat {
     Json,
 }
 
+/// The client's own errors are told by whoever asked, once and with what it was about.
+const DEFAULT: &str = "info,kube_client=off";
+
 /// Starts logging at `info`, or as `PORTCULLIS_LOG` says (`debug`, `portcullis=debug,kube=info`, …).
 pub(super) fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("PORTCULLIS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("PORTCULLIS_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start in one process, as in tests, leaves the first in place.
     let _ = match format {

@@ -20,6 +20,7 @@ mod rule_set;
 mod rules;
 mod serve;
 mod template;
+mod tls;
 
 /// Judges what a change to a Kubernetes cluster does to connectivity.
 #[derive(Debug, Parser)]

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::logging::{self, LogFormat};
 use super::reload::{self, Keeper};
+use super::tls::TlsArgs;
 use super::{cannot, print};
 use crate::admission::handler::{Reviewer, routes};
 use crate::engine::Bound;
@@ -37,17 +38,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE|DIR", env = "PORTCULLIS_CONFIG")]
     config: Option<PathBuf>,
 
-    /// Serving certificate chain, PEM; reloaded when it changes
-    #[arg(long, value_name = "FILE", env = "PORTCULLIS_TLS_CERT", requires = "tls_key")]
-    tls_cert: Option<PathBuf>,
-
-    /// Its private key, PEM
-    #[arg(long, value_name = "FILE", env = "PORTCULLIS_TLS_KEY", requires = "tls_cert")]
-    tls_key: Option<PathBuf>,
-
-    /// Where the generated CA and certificate are kept, if none is given
-    #[arg(long, value_name = "DIR", env = "PORTCULLIS_CERT_DIR", default_value = "certs")]
-    cert_dir: PathBuf,
+    #[command(flatten)]
+    tls: TlsArgs,
 
     /// What is known of the cluster: `memory`, `cluster`, or the path of manifests [default: cluster
     /// with --kubeconfig or inside a cluster, else memory]
@@ -135,17 +127,19 @@ async fn serve(args: Args) -> Result<(), String> {
         observer: Arc::clone(&metrics) as _,
         clock: clock::now,
     };
-    let options = options(&args);
+    let (tls, upkeep) = args.tls.source(args.kubeconfig.as_deref()).await?;
+    let options = options(&args, tls);
     let banner = |addresses: &server::Bound| announce(&args, addresses, &bound.load(), &knowledge.told);
-    server::serve(options, routes(Arc::new(reviewer)), ops, banner).await.map_err(|error: ServeError| error.to_string())
+    let served = server::serve(options, routes(Arc::new(reviewer)), ops, banner).await;
+    if let Some(upkeep) = upkeep {
+        upkeep.stop().await;
+    }
+    served.map_err(|error: ServeError| error.to_string())
 }
 
-fn options(args: &Args) -> Options {
-    let tls = match (&args.tls_cert, &args.tls_key) {
-        (Some(cert), Some(key)) => TlsOptions::Files { cert: cert.clone(), key: key.clone() },
-        _ => TlsOptions::Generated { dir: args.cert_dir.clone() },
-    };
+fn options(args: &Args, tls: TlsOptions) -> Options {
     let mut options = Options::new(args.listen, args.ops_listen, tls);
+    options.clients = args.tls.clients();
     options.shutdown_grace = args.shutdown_grace;
     options.limits = Limits { max_body: args.max_body, ..options.limits };
     options
@@ -214,12 +208,9 @@ fn announce(args: &Args, addresses: &server::Bound, bound: &Bound, inventory: &s
     if args.log_format == LogFormat::Json {
         return;
     }
-    let (trust, ca) = match &args.tls_cert {
-        Some(_) => (String::new(), String::new()),
-        None => {
-            let ca = args.cert_dir.join("ca.crt").display().to_string();
-            (format!(" --cacert {ca}"), format!(" (CA {ca})"))
-        }
+    let (trust, ca) = match args.tls.generated_ca() {
+        None => (String::new(), String::new()),
+        Some(ca) => (format!(" --cacert {}", ca.display()), format!(" (CA {})", ca.display())),
     };
     let (webhook, operations) = (addresses.webhook, addresses.ops);
     let rules = bound.rule_set.rules.len();

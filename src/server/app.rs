@@ -10,6 +10,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -81,6 +82,12 @@ pub(super) fn with_json_errors(routes: Router, metrics: Option<Arc<Metrics>>) ->
             }
             std::future::ready(answer)
         }))
+}
+
+/// Answers everything with 403, and reads nothing of it.
+pub(super) fn refusal(metrics: Arc<Metrics>) -> Router {
+    let refused = || async { error(StatusCode::FORBIDDEN, "the client certificate has no name that is accepted here") };
+    with_json_errors(Router::new().route("/", any(refused)).route("/{*path}", any(refused)), Some(metrics))
 }
 
 /// An error as this server words all of them: `{"error": "one line"}`.

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use super::certs::{self, CertError, Issued, Spec};
+use super::certs::{self, CA_LIFE, CertError, Issued, LEAF_LIFE, Spec};
 use super::x509::Facts;
 
 /// Why the folder of certificates cannot be used.
@@ -88,7 +88,7 @@ pub fn ensure(dir: &Path, spec: &Spec, now: Timestamp) -> Result<Paths, StoreErr
         None => new_ca(&paths, now)?,
     };
     if !leaf_is_good(&paths, &ca, spec, now) {
-        let leaf = certs::issue(spec, &ca, now)?;
+        let leaf = certs::issue(spec, &ca, LEAF_LIFE, now)?;
         write_pair(&paths.cert, &paths.key, &leaf)?;
         tracing::info!(file = %paths.cert.display(), "made a new serving certificate");
     }
@@ -143,14 +143,14 @@ fn usable_ca(dir: &Path, paths: &Paths, now: Timestamp) -> Result<Option<Issued>
     if !facts.is_ca {
         return Err(broken("ca.crt is not the certificate of a CA"));
     }
-    if !super::tls::key_matches(&der, key_pem.as_bytes()) {
+    if !super::pair::key_matches(&der, key_pem.as_bytes()) {
         return Err(broken("ca.key is not the key of ca.crt"));
     }
-    Ok(Some(Issued { cert_pem, key_pem }))
+    Ok(Some(Issued { cert_pem, key_pem: key_pem.into() }))
 }
 
 fn new_ca(paths: &Paths, now: Timestamp) -> Result<Issued, StoreError> {
-    let ca = certs::generate_ca(now)?;
+    let ca = certs::generate_ca(CA_LIFE, now)?;
     write_pair(&paths.ca_cert, &paths.ca_key, &ca)?;
     tracing::info!(file = %paths.ca_cert.display(), "made a new CA; clients must trust it");
     Ok(ca)
@@ -165,7 +165,7 @@ fn leaf_is_good(paths: &Paths, ca: &Issued, spec: &Spec, now: Timestamp) -> bool
         && now < leaf.renew_at()
         && spec.covered_by(&leaf)
         && leaf.issued_by(&ca)
-        && super::tls::key_matches(&der, key.as_bytes())
+        && super::pair::key_matches(&der, key.as_bytes())
 }
 
 /// The text of a file; `None` when it is not there. Bytes that are no text become something no parser accepts.

@@ -12,13 +12,15 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
+use zeroize::Zeroizing;
+
 use super::x509::Facts;
 
 /// Ten years: replacing the CA means changing every webhook registration, so it should outlive the installation.
-const CA_LIFE: i64 = 3650 * DAY;
+pub(super) const CA_LIFE: Duration = Duration::from_secs(3650 * DAY);
 /// A year, renewed by the server itself when a third is left.
-const LEAF_LIFE: i64 = 365 * DAY;
-const DAY: i64 = 24 * 60 * 60;
+pub(super) const LEAF_LIFE: Duration = Duration::from_secs(365 * DAY);
+pub(super) const DAY: u64 = 24 * 60 * 60;
 /// A certificate must not be "not yet valid" for a client whose clock is a little behind.
 const BACKDATED: i64 = 60 * 60;
 
@@ -67,8 +69,8 @@ impl Spec {
 pub struct Issued {
     /// The certificate.
     pub cert_pem: String,
-    /// Its private key, PKCS#8.
-    pub key_pem: String,
+    /// Its private key, PKCS#8; wiped from memory when dropped.
+    pub key_pem: Zeroizing<String>,
 }
 
 impl fmt::Debug for Issued {
@@ -91,36 +93,36 @@ pub struct Bundle {
 /// # Errors
 /// A name that no certificate can hold, a clock far off, or a failing key generator.
 pub fn generate(spec: &Spec, now: Timestamp) -> Result<Bundle, CertError> {
-    let ca = generate_ca(now)?;
-    let leaf = issue(spec, &ca, now)?;
+    let ca = generate_ca(CA_LIFE, now)?;
+    let leaf = issue(spec, &ca, LEAF_LIFE, now)?;
     Ok(Bundle { ca, leaf })
 }
 
-/// Makes a CA that may sign serving certificates, but no further CA.
+/// Makes a CA that may sign serving certificates for `life`, but no further CA.
 ///
 /// # Errors
 /// A clock far off, or a failing key generator.
-pub fn generate_ca(now: Timestamp) -> Result<Issued, CertError> {
-    let mut params = params(now, CA_LIFE)?;
+pub fn generate_ca(life: Duration, now: Timestamp) -> Result<Issued, CertError> {
+    let mut params = params(now, seconds(life))?;
     // The time in the name keeps two CAs apart in error messages and trust stores.
     params.distinguished_name = named(&format!("Portcullis CA {}", now.strftime("%Y-%m-%dT%H:%M:%SZ")));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let key = KeyPair::generate()?;
     let cert = params.self_signed(&key)?;
-    Ok(Issued { cert_pem: cert.pem(), key_pem: key.serialize_pem() })
+    Ok(Issued { cert_pem: cert.pem(), key_pem: key.serialize_pem().into() })
 }
 
-/// Makes a serving certificate for `spec`, signed by `ca`; it never outlives the CA.
+/// Makes a serving certificate for `spec`, signed by `ca`, good for `life`; it never outlives the CA.
 ///
 /// # Errors
 /// As [`generate`], and a CA that cannot be read.
-pub fn issue(spec: &Spec, ca: &Issued, now: Timestamp) -> Result<Issued, CertError> {
+pub fn issue(spec: &Spec, ca: &Issued, life: Duration, now: Timestamp) -> Result<Issued, CertError> {
     let ca_key = KeyPair::from_pem(&ca.key_pem).map_err(|_| CertError::Ca("its key cannot be read".to_owned()))?;
     let ca_end = ca_not_after(&ca.cert_pem)?;
     let issuer = Issuer::from_ca_cert_pem(&ca.cert_pem, ca_key).map_err(|error| CertError::Ca(error.to_string()))?;
 
-    let mut params = params(now, LEAF_LIFE.min(ca_end.as_second() - now.as_second()))?;
+    let mut params = params(now, seconds(life).min(ca_end.as_second() - now.as_second()))?;
     params.subject_alt_names = alternative_names(spec)?;
     // Clients go by the alternative names; the common name is for people, and has room for 64 characters.
     let title = spec.dns.iter().find(|name| name.len() <= 64).map_or("portcullis", String::as_str);
@@ -131,7 +133,7 @@ pub fn issue(spec: &Spec, ca: &Issued, now: Timestamp) -> Result<Issued, CertErr
     params.use_authority_key_identifier_extension = true;
     let key = KeyPair::generate()?;
     let cert = params.signed_by(&key, &issuer)?;
-    Ok(Issued { cert_pem: cert.pem(), key_pem: key.serialize_pem() })
+    Ok(Issued { cert_pem: cert.pem(), key_pem: key.serialize_pem().into() })
 }
 
 fn ca_not_after(pem: &str) -> Result<Timestamp, CertError> {
@@ -161,6 +163,10 @@ fn named(common_name: &str) -> DistinguishedName {
     name
 }
 
+fn seconds(life: Duration) -> i64 {
+    i64::try_from(life.as_secs()).unwrap_or(i64::MAX)
+}
+
 fn params(now: Timestamp, life: i64) -> Result<CertificateParams, CertError> {
     // rcgen takes times of another crate, which its own epoch helper yields without naming that crate here.
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
@@ -172,7 +178,7 @@ fn params(now: Timestamp, life: i64) -> Result<CertificateParams, CertError> {
     }
     let mut params = CertificateParams::default();
     params.not_before = epoch + after_epoch(begin)?;
-    params.not_after = epoch + after_epoch(now.as_second() + life)?;
+    params.not_after = epoch + after_epoch(now.as_second().saturating_add(life))?;
     Ok(params)
 }
 
@@ -191,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_ca_signs_certificates_and_nothing_else() {
-        let ca = generate_ca(at("2026-11-23T10:00:00Z")).unwrap();
+        let ca = generate_ca(CA_LIFE, at("2026-11-23T10:00:00Z")).unwrap();
         let (_, block) = parse_x509_pem(ca.cert_pem.as_bytes()).unwrap();
         let certificate = block.parse_x509().unwrap();
         let constraints = certificate.basic_constraints().unwrap().unwrap();
@@ -213,14 +219,14 @@ mod tests {
         assert!(Spec::default().covered_by(&leaf));
         assert_eq!(leaf.not_after, at("2027-11-23T10:00:00Z"));
         assert!(leaf.renew_at() > at("2027-07-20T00:00:00Z") && leaf.renew_at() < at("2027-07-30T00:00:00Z"));
-        let other = facts(&generate_ca(now).unwrap().cert_pem);
+        let other = facts(&generate_ca(CA_LIFE, now).unwrap().cert_pem);
         assert!(!leaf.issued_by(&other), "another CA of the same second is told apart");
     }
 
     #[test]
     fn a_leaf_never_outlives_its_ca() {
-        let ca = generate_ca(at("2026-11-23T10:00:00Z")).unwrap();
-        let leaf = issue(&Spec::default(), &ca, at("2036-11-01T00:00:00Z")).unwrap();
+        let ca = generate_ca(CA_LIFE, at("2026-11-23T10:00:00Z")).unwrap();
+        let leaf = issue(&Spec::default(), &ca, LEAF_LIFE, at("2036-11-01T00:00:00Z")).unwrap();
         assert_eq!(facts(&leaf.cert_pem).not_after, facts(&ca.cert_pem).not_after);
     }
 
@@ -243,6 +249,6 @@ mod tests {
 
     #[test]
     fn a_clock_before_the_epoch_is_an_error() {
-        assert!(matches!(generate_ca(at("1969-01-01T00:00:00Z")), Err(CertError::Time(_))));
+        assert!(matches!(generate_ca(CA_LIFE, at("1969-01-01T00:00:00Z")), Err(CertError::Time(_))));
     }
 }

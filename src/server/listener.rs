@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls_pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -14,6 +15,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::app;
+use super::client_auth::{Rarely, is_about_the_caller};
+use super::clock;
 use super::conn::{Activity, Http, Timeouts};
 use super::lingering::Lingering;
 use super::metrics::Metrics;
@@ -68,6 +72,9 @@ impl Listening {
 struct Shared {
     router: Router,
     tls: Option<Arc<Live>>,
+    /// For callers whose certificate has no accepted name.
+    refusal: Router,
+    told: Rarely,
     http: Http,
     transport: Transport,
     metrics: Arc<Metrics>,
@@ -91,7 +98,8 @@ pub(super) fn listen(
     let connections = TaskTracker::new();
     let draining = CancellationToken::new();
     let http = Http::new(transport.h2_max_streams, draining.clone());
-    let shared = Shared { router, tls, http, transport, metrics, stop: stop.clone(), end: end.clone() };
+    let (refusal, told) = (app::refusal(Arc::clone(&metrics)), Rarely::default());
+    let shared = Shared { router, tls, refusal, told, http, transport, metrics, stop: stop.clone(), end: end.clone() };
     // Tracked as well, so that `finish` returns only when the port is free.
     connections.spawn(accept(listener, Arc::new(shared), connections.clone()));
     Ok(Listening { address, draining, stop, connections, _end: end.drop_guard() })
@@ -145,24 +153,47 @@ async fn serve(stream: TcpStream, shared: &Shared) {
         shared.http.serve(stream, shared.router.clone(), activity, &shared.stop).await;
         return;
     };
-    let handshake = TlsAcceptor::from(live.config()).accept(stream);
+    let Some(config) = live.config() else {
+        shared.metrics.handshake_failed();
+        return;
+    };
+    let handshake = TlsAcceptor::from(config).accept(stream);
     let stream = tokio::select! {
         // No request has arrived on it yet, so nobody loses an answer.
         () = shared.stop.cancelled() => return,
         shaken = timeout_at(activity.first_deadline(), handshake) => match shaken {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                shared.metrics.handshake_failed();
-                tracing::debug!(%error, "a TLS handshake failed");
-                return;
-            }
+            Ok(Err(error)) => return shared.handshake_failed(&error),
             Err(_) => {
                 shared.metrics.handshake_failed();
                 return;
             }
         },
     };
-    shared.http.serve(stream, shared.router.clone(), activity, &shared.stop).await;
+    let router = shared.router_for(stream.get_ref().1.peer_certificates(), live).clone();
+    shared.http.serve(stream, router, activity, &shared.stop).await;
+}
+
+impl Shared {
+    fn handshake_failed(&self, error: &io::Error) {
+        self.metrics.handshake_failed();
+        if is_about_the_caller(error) && self.told.now(clock::now()) {
+            tracing::warn!(%error, "a caller without a certificate of --client-ca was refused");
+        } else {
+            tracing::debug!(%error, "a TLS handshake failed");
+        }
+    }
+
+    /// The webhook for callers that are let in, the refusal for others.
+    fn router_for(&self, chain: Option<&[CertificateDer<'_>]>, live: &Live) -> &Router {
+        let Some(names) = live.clients.as_ref().and_then(|clients| clients.refused(chain)) else {
+            return &self.router;
+        };
+        if self.told.now(clock::now()) {
+            tracing::warn!(?names, "a caller was refused: its certificate has no name of --client-name");
+        }
+        &self.refusal
+    }
 }
 
 /// Raises the limit of open files so that `connections` fit; without, a shell's usual 1,024 would be the limit of

@@ -21,7 +21,7 @@ use crate::admission::handler::{Observer, Reviewed};
 const KINDS: [&str; 2] = ["NetworkPolicy", "Namespace"];
 const OPERATIONS: [&str; 3] = ["CREATE", "UPDATE", "DELETE"];
 const OUTCOMES: [&str; 6] = ["allowed", "warned", "denied", "exempted", "cannot_judge", "error"];
-const CODES: [&str; 10] = ["200", "400", "404", "405", "408", "413", "415", "429", "500", "503"];
+const CODES: [&str; 11] = ["200", "400", "403", "404", "405", "408", "413", "415", "429", "500", "503"];
 
 /// From what a small review takes to what the API server waits for by default, roughly.
 const ADMISSION_BUCKETS: [f64; 16] =
@@ -46,6 +46,7 @@ pub struct Metrics {
     config_reloads: IntCounterVec,
     config_last_reload: IntGauge,
     tls_not_after: IntGauge,
+    tls_reloads: IntCounterVec,
     tls_handshake_failures: IntCounter,
     audit_findings: IntGaugeVec,
     audit_last_run: IntGauge,
@@ -114,7 +115,8 @@ impl Metrics {
             config_hash: Mutex::new(None),
             config_reloads: make.counters("portcullis_config_reloads_total", "Attempts to load a changed rule set.", &["result"])?,
             config_last_reload: make.gauge("portcullis_config_last_reload_success_timestamp_seconds", "When the rule set in force was loaded.")?,
-            tls_not_after: make.gauge("portcullis_tls_certificate_not_after_timestamp_seconds", "When the serving certificate ends.")?,
+            tls_not_after: make.gauge("portcullis_tls_certificate_not_after_timestamp_seconds", "When the serving certificate ends; 0 without one.")?,
+            tls_reloads: make.counters("portcullis_tls_reloads_total", "Attempts to take a changed certificate or client CA.", &["result"])?,
             tls_handshake_failures: make.add(IntCounter::new("portcullis_tls_handshake_failures_total", "TLS handshakes that failed or took too long."))?,
             audit_findings: make.gauges("portcullis_audit_findings", "Findings of the last sweep.", &["rule", "level"])?,
             audit_last_run: make.gauge("portcullis_audit_last_run_timestamp_seconds", "When the last sweep ended.")?,
@@ -139,6 +141,7 @@ impl Metrics {
         }
         for result in ["success", "failure"] {
             self.config_reloads.with_label_values(&[result]);
+            self.tls_reloads.with_label_values(&[result]);
         }
         for code in CODES {
             self.answers.with_label_values(&[code]);
@@ -211,9 +214,19 @@ impl Metrics {
         self.config_last_reload.set(at.as_second());
     }
 
-    /// When the serving certificate ends, in seconds since the epoch.
+    /// When the serving certificate ends, in seconds since the epoch; zero without one.
     pub fn set_tls_not_after(&self, seconds: i64) {
         self.tls_not_after.set(seconds);
+    }
+
+    /// A changed certificate or client CA is in use.
+    pub(super) fn tls_reloaded(&self) {
+        self.tls_reloads.with_label_values(&["success"]).inc();
+    }
+
+    /// A changed certificate or client CA was refused; the last good one stays.
+    pub(super) fn tls_reload_failed(&self) {
+        self.tls_reloads.with_label_values(&["failure"]).inc();
     }
 
     /// The result of a sweep: counts by rule and level. What is not listed disappears.

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! listener ─ conn ─ app ─ webhook's routes        cert_store ─ certs     who we are
-//! listener ─ conn ─ ops ─ metrics                 tls                    what is shown, and its reload
+//! listener ─ conn ─ ops ─ metrics                 tls ─ pair             what is shown, and its reload
+//!                                                 client_auth            whom we let in
+//!                                                 self_managed           a certificate kept in a Secret
 //! ```
 //!
 //! [`serve`] puts them together: certificates first, then both ports, then readiness; and takes them apart in the order in
@@ -12,13 +14,17 @@ pub mod app;
 mod body;
 pub mod cert_store;
 pub mod certs;
+mod client_auth;
 pub mod clock;
 mod conn;
+mod last_good;
 mod lingering;
 mod listener;
 pub mod metrics;
 pub mod ops;
+mod pair;
 mod readers;
+pub mod self_managed;
 mod stop;
 mod tls;
 mod x509;
@@ -34,12 +40,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 pub use app::{Limits, app};
+pub use client_auth::ClientAuth;
 pub use conn::Timeouts;
 pub use listener::Transport;
 pub use metrics::Metrics;
 pub use ops::{Check, ConfigView, Ops, ops_router};
 pub use stop::{StopRequests, Stopper};
-pub use tls::{TlsError, TlsOptions, install_provider};
+pub use tls::{Supply, TlsError, TlsOptions, install_provider};
 
 use listener::Listening;
 
@@ -56,6 +63,8 @@ pub struct Options {
     pub ops_listen: SocketAddr,
     /// The serving certificate.
     pub tls: TlsOptions,
+    /// Which callers of the webhook are let in; everybody without it. The operations port asks nobody.
+    pub clients: Option<ClientAuth>,
     /// How often the certificate is looked at.
     pub tls_poll: Duration,
     /// From being asked to stop to being gone, at most.
@@ -74,6 +83,7 @@ impl Options {
             listen,
             ops_listen,
             tls,
+            clients: None,
             tls_poll: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(20),
             limits: Limits::default(),
@@ -157,7 +167,7 @@ pub async fn serve_until(
     const OPS: usize = 256;
     listener::make_room_for(options.transport.max_connections + OPS);
     let metrics = Arc::clone(ops.metrics());
-    let keeper = tls::Keeper::start(options.tls, clock::now())?;
+    let keeper = tls::Keeper::start(options.tls, options.clients, clock::now())?;
     let live = keeper.live();
     metrics.set_tls_not_after(live.not_after());
 
@@ -165,7 +175,10 @@ pub async fn serve_until(
     let ops_socket = bind(options.ops_listen, "--ops-listen").await?;
     let limits = Limits { metrics: Some(Arc::clone(&metrics)), ..options.limits };
     let shown = Arc::clone(&live);
-    let ops = ops.check("tls", Arc::new(move || shown.check(clock::now())));
+    let noted = Arc::clone(&live);
+    let ops = ops
+        .check("tls", Arc::new(move || shown.check(clock::now())))
+        .note("tls", Arc::new(move || noted.note(clock::now())));
     let lost = |address, flag| move |source| ServeError::Listen { address, flag, source };
     let (routes, ops_routes) = (app(webhook, &limits), ops_router(ops.clone()));
     let ops_transport = Transport { max_connections: OPS, h2_max_streams: 16, ..options.transport };
@@ -173,8 +186,7 @@ pub async fn serve_until(
         .map_err(lost(options.listen, "--listen"))?;
     let ops_port = listener::listen(ops_socket, ops_routes, None, ops_transport, Arc::clone(&metrics))
         .map_err(lost(options.ops_listen, "--ops-listen"))?;
-    let keep = keeper.keep(options.tls_poll, move |not_after| metrics.set_tls_not_after(not_after));
-    let _keep = AbortOnDropHandle::new(tokio::spawn(keep));
+    let _keep = AbortOnDropHandle::new(tokio::spawn(keeper.keep(options.tls_poll, metrics)));
 
     on_ready(&Bound { webhook: webhook.address, ops: ops_port.address });
     stop.next().await;

@@ -17,6 +17,9 @@ use super::metrics::Metrics;
 /// Says whether one part is ready, or why not.
 pub type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
+/// What should be known of a part although it is ready.
+pub type Note = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// Describes the rule set in force.
 pub type ConfigView = Arc<dyn Fn() -> Value + Send + Sync>;
 
@@ -27,6 +30,7 @@ pub type Refresh = Arc<dyn Fn(&Metrics) + Send + Sync>;
 #[derive(Clone)]
 pub struct Ops {
     checks: Vec<(String, Check)>,
+    notes: Vec<(String, Note)>,
     metrics: Arc<Metrics>,
     config: ConfigView,
     refresh: Option<Refresh>,
@@ -37,13 +41,20 @@ impl Ops {
     /// `config` is asked for each answer at `/config`.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, config: ConfigView) -> Self {
-        Self { checks: Vec::new(), metrics, config, refresh: None, stopping: Arc::default() }
+        Self { checks: Vec::new(), notes: Vec::new(), metrics, config, refresh: None, stopping: Arc::default() }
     }
 
     /// Adds a condition for being ready. It is asked at every probe: keep it quick.
     #[must_use]
     pub fn check(mut self, name: impl Into<String>, check: Check) -> Self {
         self.checks.push((name.into(), check));
+        self
+    }
+
+    /// Adds a remark to the check of that name, shown by `?verbose` while the check holds.
+    #[must_use]
+    pub fn note(mut self, name: impl Into<String>, note: Note) -> Self {
+        self.notes.push((name.into(), note));
         self
     }
 
@@ -72,7 +83,11 @@ impl Ops {
         // Writing to a String cannot fail.
         for (name, check) in &self.checks {
             let _ = match check() {
-                Ok(()) => writeln!(lines, "[+]{name} ok"),
+                Ok(()) => {
+                    let notes = self.notes.iter().filter(|(of, _)| of == name).filter_map(|(_, note)| note());
+                    let notes: String = notes.map(|note| format!(" ({})", one_line(&note))).collect();
+                    writeln!(lines, "[+]{name} ok{notes}")
+                }
                 Err(reason) => {
                     ready = false;
                     writeln!(lines, "[-]{name} not ready: {reason}")
@@ -88,6 +103,10 @@ impl Ops {
         lines.push_str(if ready { "readyz check passed\n" } else { "readyz check failed\n" });
         (ready, lines)
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 /// The operations port's routes.

@@ -86,3 +86,12 @@ async fn a_check_that_panics_is_no_end() {
     assert_eq!(text(&ops, "/readyz").await.0, 500);
     assert_eq!(text(&ops, "/livez").await.0, 200);
 }
+
+#[tokio::test]
+async fn a_note_is_shown_with_its_check_and_changes_nothing() {
+    let ok = |ops: Ops, name: &str| ops.check(name, Arc::new(|| Ok(())));
+    let noted = ok(ok(ops(), "tls"), "config").note("tls", Arc::new(|| Some("two\nlines".to_owned())));
+    let lines = text(&noted, "/readyz?verbose").await;
+    assert_eq!(lines, (200, "[+]tls ok (two lines)\n[+]config ok\n[+]shutdown ok\nreadyz check passed\n".to_owned()));
+    assert_eq!(text(&noted, "/readyz").await, (200, "ok".to_owned()));
+}

@@ -36,7 +36,7 @@ impl Folder {
 }
 
 fn refused(folder: &Folder, now: &str) -> String {
-    Keeper::start(folder.source(), at(now)).map(|_| ()).unwrap_err().to_string()
+    Keeper::start(folder.source(), None, at(now)).map(|_| ()).unwrap_err().to_string()
 }
 
 #[test]
@@ -75,23 +75,23 @@ fn a_missing_file_is_named() {
 
 #[test]
 fn both_protocols_are_offered() {
-    let keeper = Keeper::start(Folder::good().source(), at(NOW)).unwrap();
-    assert_eq!(keeper.live().config().alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+    let keeper = Keeper::start(Folder::good().source(), None, at(NOW)).unwrap();
+    assert_eq!(keeper.live().config().unwrap().alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
 }
 
 #[test]
 fn changed_files_are_served_from_then_on() {
     let folder = Folder::good();
-    let mut keeper = Keeper::start(folder.source(), at(NOW)).unwrap();
-    let before = keeper.live().config();
-    assert!(!keeper.look_again(at(NOW)), "nothing changed");
+    let mut keeper = Keeper::start(folder.source(), None, at(NOW)).unwrap();
+    let before = keeper.live().config().unwrap();
+    assert_eq!(keeper.look_again(at(NOW)), Looked::Same);
     let later = certs::generate(&Spec::default(), at("2026-11-24T10:00:00Z")).unwrap().leaf;
     folder.write("tls.crt", &later.cert_pem);
-    assert!(!keeper.look_again(at(NOW)), "the key is still the old one");
-    assert!(Arc::ptr_eq(&before, &keeper.live().config()), "the last good one stays");
+    assert_eq!(keeper.look_again(at(NOW)), Looked::Bad, "the key is still the old one");
+    assert!(Arc::ptr_eq(&before, &keeper.live().config().unwrap()), "the last good one stays");
     folder.write("tls.key", &later.key_pem);
-    assert!(keeper.look_again(at(NOW)));
-    assert!(!Arc::ptr_eq(&before, &keeper.live().config()));
+    assert_eq!(keeper.look_again(at(NOW)), Looked::New);
+    assert!(!Arc::ptr_eq(&before, &keeper.live().config().unwrap()));
     assert_eq!(keeper.live().not_after(), at("2027-11-24T10:00:00Z").as_second());
 }
 
@@ -113,38 +113,116 @@ fn a_swapped_secret_mount_is_seen() {
     link("..data/tls.crt", "tls.crt");
     link("..data/tls.key", "tls.key");
     let source = TlsOptions::Files { cert: path("tls.crt"), key: path("tls.key") };
-    let mut keeper = Keeper::start(source, at(NOW)).unwrap();
+    let mut keeper = Keeper::start(source, None, at(NOW)).unwrap();
     link("..2", "..tmp");
     fs::rename(path("..tmp"), path("..data")).unwrap();
-    assert!(keeper.look_again(at(NOW)));
+    assert_eq!(keeper.look_again(at(NOW)), Looked::New);
 }
 
 #[test]
 fn files_that_vanish_and_come_back_are_no_change() {
     let folder = Folder::good();
-    let mut keeper = Keeper::start(folder.source(), at(NOW)).unwrap();
+    let mut keeper = Keeper::start(folder.source(), None, at(NOW)).unwrap();
     let key = folder.0.path().join("tls.key");
     fs::rename(&key, folder.0.path().join("away")).unwrap();
-    assert!(!keeper.look_again(at(NOW)));
+    assert_eq!(keeper.look_again(at(NOW)), Looked::Bad);
+    assert_eq!(keeper.look_again(at(NOW)), Looked::Same, "told once");
     fs::rename(folder.0.path().join("away"), &key).unwrap();
     keeper.look_again(at(NOW));
-    assert!(keeper.live().check(at(NOW)).is_ok());
+    assert_eq!((keeper.live().check(at(NOW)), keeper.live().note(at(NOW))), (Ok(()), None));
 }
 
 #[test]
 fn a_running_server_renews_its_own_certificate() {
     let root = tempfile::tempdir().unwrap();
     let source = TlsOptions::Generated { dir: root.path().to_owned() };
-    let mut keeper = Keeper::start(source, at(NOW)).unwrap();
-    assert!(!keeper.look_again(at("2027-06-01T00:00:00Z")));
-    assert!(keeper.look_again(at("2027-08-01T00:00:00Z")));
+    let mut keeper = Keeper::start(source, None, at(NOW)).unwrap();
+    assert_eq!(keeper.look_again(at("2027-06-01T00:00:00Z")), Looked::Same);
+    assert_eq!(keeper.look_again(at("2027-08-01T00:00:00Z")), Looked::New);
     assert_eq!(keeper.live().not_after(), at("2028-07-31T00:00:00Z").as_second());
-    assert!(!keeper.look_again(at("2027-08-01T00:00:05Z")), "once is enough");
+    assert_eq!(keeper.look_again(at("2027-08-01T00:00:05Z")), Looked::Same, "once is enough");
 }
 
 #[test]
 fn an_expired_certificate_is_not_ready() {
-    let keeper = Keeper::start(Folder::good().source(), at(NOW)).unwrap();
+    let keeper = Keeper::start(Folder::good().source(), None, at(NOW)).unwrap();
     assert!(keeper.live().check(at(NOW)).is_ok());
     assert!(keeper.live().check(at("2027-11-23T10:00:00Z")).is_err());
+}
+
+#[test]
+fn what_cannot_be_served_is_noted_until_it_is_mended() {
+    let folder = Folder::good();
+    let mut keeper = Keeper::start(folder.source(), None, at(NOW)).unwrap();
+    assert_eq!(keeper.live().note(at(NOW)), None);
+    let good = fs::read_to_string(folder.0.path().join("tls.key")).unwrap();
+    folder.write("tls.key", "broken");
+    assert_eq!(keeper.look_again(at(NOW)), Looked::Bad);
+    assert!(keeper.live().note(at(NOW)).unwrap().contains("no usable private key in"));
+    assert!(keeper.live().check(at(NOW)).is_ok());
+    folder.write("tls.key", &good);
+    keeper.look_again(at(NOW));
+    assert_eq!(keeper.live().note(at(NOW)), None);
+}
+
+#[test]
+fn a_certificate_of_tomorrow_is_served_and_noted() {
+    let tomorrow = certs::generate(&Spec::default(), at("2026-11-24T10:00:00Z")).unwrap().leaf;
+    let keeper = Keeper::start(Folder::new(&tomorrow.cert_pem, &tomorrow.key_pem).source(), None, at(NOW)).unwrap();
+    assert!(keeper.live().check(at(NOW)).is_ok());
+    assert_eq!(keeper.live().note(at(NOW)).unwrap(), "the certificate is not valid before 2026-11-24T09:00:00Z");
+    assert_eq!(keeper.live().note(at("2026-11-24T09:00:00Z")), None);
+}
+
+#[test]
+fn the_chain_is_served_whole() {
+    let Bundle { ca, leaf } = bundle();
+    let both = format!("{}{}", leaf.cert_pem, ca.cert_pem);
+    let keeper = Keeper::start(Folder::new(&both, &leaf.key_pem).source(), None, at(NOW)).unwrap();
+    assert_eq!(keeper.pair.good.unwrap().certified.cert.len(), 2);
+}
+
+fn callers(folder: &Folder) -> Option<ClientAuth> {
+    Some(ClientAuth { ca: folder.0.path().join("client-ca.crt"), names: vec![] })
+}
+
+/// Each part has its own last good state: a broken client CA does not keep a new certificate out, and the other way round.
+#[test]
+fn a_broken_client_ca_does_not_stop_the_certificate() {
+    let folder = Folder::good();
+    assert!(Keeper::start(folder.source(), callers(&folder), at(NOW)).is_err(), "there is none");
+    folder.write("client-ca.crt", &bundle().ca.cert_pem);
+    let mut keeper = Keeper::start(folder.source(), callers(&folder), at(NOW)).unwrap();
+
+    let later = certs::generate(&Spec::default(), at("2026-11-24T10:00:00Z")).unwrap().leaf;
+    folder.write("client-ca.crt", "broken");
+    folder.write("tls.crt", &later.cert_pem);
+    folder.write("tls.key", &later.key_pem);
+    assert_eq!(keeper.look_again(at(NOW)), Looked::Bad);
+    assert_eq!(keeper.live().not_after(), at("2027-11-24T10:00:00Z").as_second());
+    let note = keeper.live().note(at("2026-11-24T10:00:00Z")).unwrap();
+    assert!(note.contains("client-ca.crt") && note.contains("--client-ca"), "{note}");
+
+    let before = keeper.live().config().unwrap();
+    folder.write("client-ca.crt", &bundle().ca.cert_pem);
+    assert_eq!(keeper.look_again(at(NOW)), Looked::New);
+    assert!(!Arc::ptr_eq(&before, &keeper.live().config().unwrap()), "the whole configuration is swapped");
+}
+
+#[test]
+fn a_supply_is_waited_for_and_followed() {
+    let (send, supply) = watch::channel(Supply::default());
+    let source = TlsOptions::Supplied { name: "Secret a/b".to_owned(), supply };
+    let mut keeper = Keeper::start(source, None, at(NOW)).unwrap();
+    assert!(keeper.live().config().is_none());
+    assert_eq!((keeper.live().not_after(), keeper.look_again(at(NOW))), (0, Looked::Same));
+    send.send_modify(|supply| supply.trouble = Some("no rights".to_owned()));
+    keeper.look_again(at(NOW));
+    let reason = keeper.live().check(at(NOW)).unwrap_err();
+    assert_eq!(reason, "waiting for a certificate from Secret a/b; no rights");
+
+    send.send_replace(Supply { pair: Some(Arc::new(bundle().leaf)), trouble: None });
+    assert_eq!(keeper.look_again(at(NOW)), Looked::New);
+    assert!(keeper.live().check(at(NOW)).is_ok() && keeper.live().config().is_some());
+    assert_eq!(keeper.look_again(at(NOW)), Looked::Same);
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 
 /// The parts of a certificate that decide whether it can be used.
@@ -10,6 +11,7 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 pub(super) struct Facts {
     pub(super) not_before: Timestamp,
     pub(super) not_after: Timestamp,
+    pub(super) common_name: Option<String>,
     pub(super) dns: Vec<String>,
     pub(super) ips: Vec<IpAddr>,
     pub(super) is_ca: bool,
@@ -25,6 +27,7 @@ impl Facts {
         let mut facts = Self {
             not_before: Timestamp::from_second(validity.not_before.timestamp()).ok()?,
             not_after: Timestamp::from_second(validity.not_after.timestamp()).ok()?,
+            common_name: common_name(&certificate),
             dns: Vec::new(),
             ips: Vec::new(),
             is_ca: certificate.is_ca(),
@@ -68,4 +71,8 @@ impl Facts {
     pub(super) fn issued_by(&self, issuer: &Self) -> bool {
         self.issuer_key_id.is_some() && self.issuer_key_id == issuer.key_id
     }
+}
+
+fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
+    certificate.subject().iter_common_name().next()?.as_str().ok().map(str::to_owned)
 }

@@ -1,6 +1,7 @@
 //! One fault after the other under a steady load: not one wrong verdict, and no failed request except while the API
 //! server or etcd is away.
 
+use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,14 +18,18 @@ use super::{pause, quick, runtime};
 /// connections that it takes up again at a pace of its own, and what was begun before still has to end.
 const AFTERMATH: Duration = Duration::from_secs(1);
 
-struct Bench {
+/// Said once, whichever test comes first.
+static HEADING: Once = Once::new();
+
+/// The test bed under load, and what has been done to it.
+pub(crate) struct Bench {
     // In the order in which they must go: first who asks, then who is asked.
-    load: Load,
-    replicas: Replicas,
-    cluster: Cluster,
+    pub(crate) load: Load,
+    pub(crate) replicas: Replicas,
+    pub(crate) cluster: Cluster,
     leaks: Vec<(Instant, Leaks)>,
     phases: Vec<(&'static str, Span, Option<Span>)>,
-    runtime: Runtime,
+    pub(crate) runtime: Runtime,
 }
 
 #[test]
@@ -35,9 +40,7 @@ fn faults_under_load() {
     let first = ca(Duration::from_secs(3600));
     let replicas = Replicas::start(&runtime, &cluster, &first);
     replicas.register(&cluster, &first.cert_pem);
-    let load = Load::start(&runtime, &cluster, replicas.balancer.port(), &first.cert_pem);
-    let leaks = vec![(Instant::now(), Leaks::Denied)];
-    let mut bench = Bench { load, replicas, cluster, leaks, phases: Vec::new(), runtime };
+    let mut bench = Bench::start(runtime, cluster, replicas, &first.cert_pem);
 
     bench.phase("no fault", |_| {
         pause(3, 10);
@@ -74,8 +77,15 @@ fn faults_under_load() {
 }
 
 impl Bench {
+    /// Puts registered replicas under load; direct requests trust `bundle`.
+    pub(crate) fn start(runtime: Runtime, cluster: Cluster, replicas: Replicas, bundle: &str) -> Self {
+        let load = Load::start(&runtime, &cluster, replicas.balancer.port(), bundle);
+        let leaks = vec![(Instant::now(), Leaks::Denied)];
+        Self { load, replicas, cluster, leaks, phases: Vec::new(), runtime }
+    }
+
     /// A fault with undisturbed load before and after it; it returns while what was away.
-    fn phase(&mut self, name: &'static str, fault: impl FnOnce(&mut Self) -> Option<Span>) {
+    pub(crate) fn phase(&mut self, name: &'static str, fault: impl FnOnce(&mut Self) -> Option<Span>) {
         let from = Instant::now();
         pause(1, 3);
         let away = fault(self);
@@ -140,16 +150,15 @@ impl Bench {
     }
 
     /// Tells what each fault did, and fails if it did anything that it must not.
-    fn finish(self) {
+    pub(crate) fn finish(self) {
         wait_until(RELOAD, "two ready replicas", || (self.replicas.balancer.ready() == 2).then_some(()));
         let records = self.load.stop();
-        say(
-            "Faults under load: wrong and failed must be 0; `away` failed while the API server or etcd was away, and may.",
-        );
-        say(&format!(
-            "{:<32} {:>8} {:>6} {:>7} {:>5} {:>8} {:>12}",
-            "fault", "requests", "wrong", "failed", "away", "p99 (ms)", "longest gap"
-        ));
+        HEADING.call_once(|| {
+            say("Under load: wrong and failed must be 0; `away` failed while the API server or etcd was away, and may");
+            let heads = ("fault", "requests", "wrong", "failed", "away", "p99 (ms)", "longest gap");
+            let (fault, requests, wrong, failed, away, p99, gap) = heads;
+            say(&format!("{fault:<32} {requests:>8} {wrong:>6} {failed:>7} {away:>5} {p99:>8} {gap:>12}"));
+        });
         let mut bad = Vec::new();
         for (name, phase, away) in &self.phases {
             let sum = sum(&records, *phase, *away, &self.leaks);

@@ -29,6 +29,8 @@ mod replicas;
 #[cfg(test)]
 mod report;
 #[cfg(test)]
+mod self_managed;
+#[cfg(test)]
 mod slow;
 #[cfg(test)]
 mod tally;

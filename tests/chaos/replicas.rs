@@ -20,6 +20,8 @@ use super::manifests::options;
 
 /// The longest time until a new certificate or rule set is in force (5 s and twice 3 s), with a busy machine's share.
 pub(crate) const RELOAD: Duration = Duration::from_secs(15);
+/// Of what is rotated by hand: longer than this runs.
+const LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Readiness of a new replica, on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
 
@@ -58,15 +60,16 @@ impl Mounted {
 
 /// A CA made `age` ago: its name tells when, and two are to have different ones.
 pub(crate) fn ca(age: Duration) -> Issued {
-    certs::generate_ca(now() - age).expect("a CA")
+    certs::generate_ca(LIFE, now() - age).expect("a CA")
 }
 
 /// The replicas, and what they are given.
 pub(crate) struct Replicas {
     pub(crate) balancer: Balancer,
     pub(crate) running: Vec<Webhook>,
-    pub(crate) certificate: Mounted,
-    pub(crate) rules: Mounted,
+    rules: Mounted,
+    /// Where they are told their certificate in files.
+    certificate: Option<Mounted>,
     options: WebhookOptions,
 }
 
@@ -81,20 +84,30 @@ pub(crate) fn rules(leaky: &str) -> String {
 }
 
 impl Replicas {
-    /// Starts two, with a certificate of `ca`.
+    /// Starts two, with a certificate of `ca` in files.
     pub(crate) fn start(runtime: &Runtime, cluster: &Cluster, ca: &Issued) -> Self {
-        let leaf = certs::issue(&Spec::default(), ca, now()).expect("a certificate");
-        let folder = cluster.folder();
+        let leaf = certs::issue(&Spec::default(), ca, LIFE, now()).expect("a certificate");
         let pair = [("tls.crt", leaf.cert_pem.as_str()), ("tls.key", leaf.key_pem.as_str())];
-        let certificate = Mounted::new(folder.join("certificate"), &pair);
-        let rules = Mounted::new(folder.join("rule-set"), &[("rules.yaml", &rules("deny"))]);
-        let options = options(cluster).args(&[
-            &format!("--tls-cert={}", certificate.path("tls.crt")),
-            &format!("--tls-key={}", certificate.path("tls.key")),
-            &format!("--config={}", rules.path("rules.yaml")),
-        ]);
+        let certificate = Mounted::new(cluster.folder().join("certificate"), &pair);
+        let files = [("--tls-cert", "tls.crt"), ("--tls-key", "tls.key")];
+        let files = files.map(|(option, name)| format!("{option}={}", certificate.path(name)));
+        let options = options(cluster).args(&files.each_ref().map(String::as_str));
+        Self::start_with(runtime, cluster, options, Some(certificate))
+    }
+
+    /// Starts two that keep their certificates themselves, each of which lives for `life` seconds.
+    pub(crate) fn start_self_managed(runtime: &Runtime, cluster: &Cluster, life: u64) -> Self {
+        cluster.namespace("portcullis").ok();
+        let life = format!("--tls-lifetime={life}s");
+        let own = ["--tls-secret=portcullis/portcullis-tls", "--tls-dns-name=127.0.0.1", &life];
+        Self::start_with(runtime, cluster, cluster.webhook_options().args(&own), None)
+    }
+
+    fn start_with(runtime: &Runtime, cluster: &Cluster, options: WebhookOptions, certificate: Option<Mounted>) -> Self {
+        let rules = Mounted::new(cluster.folder().join("rule-set"), &[("rules.yaml", &rules("deny"))]);
+        let options = options.args(&[&format!("--config={}", rules.path("rules.yaml"))]);
         let balancer = Balancer::start(runtime);
-        let mut replicas = Self { balancer, running: Vec::new(), certificate, rules, options };
+        let mut replicas = Self { balancer, running: Vec::new(), rules, certificate, options };
         replicas.add();
         replicas.add();
         replicas
@@ -126,8 +139,9 @@ impl Replicas {
 
     /// Gives all of them a new certificate of `ca`, and waits until they show it.
     pub(crate) fn renew(&mut self, runtime: &Runtime, ca: &Issued) {
-        let leaf = certs::issue(&Spec::default(), ca, now()).expect("a certificate");
-        self.certificate.publish(&[("tls.crt", &leaf.cert_pem), ("tls.key", &leaf.key_pem)]);
+        let leaf = certs::issue(&Spec::default(), ca, LIFE, now()).expect("a certificate");
+        let files = self.certificate.as_mut().expect("they are told their certificate in files");
+        files.publish(&[("tls.crt", &leaf.cert_pem), ("tls.key", &leaf.key_pem)]);
         // Another certificate of the same CA would be trusted as well.
         let wanted = CertificateDer::from_pem_slice(leaf.cert_pem.as_bytes()).expect("a certificate").to_vec();
         let trust = trust(&ca.cert_pem, "h2");

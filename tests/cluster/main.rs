@@ -4,6 +4,8 @@
 
 // The modules carry `cfg(test)` for the reason that `harness` gives.
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod default_deny;
 #[cfg(test)]
 mod deployment;
@@ -18,3 +20,7 @@ mod manifests;
 mod namespaces;
 #[cfg(test)]
 mod outages;
+#[cfg(test)]
+#[path = "../serve/pki.rs"]
+#[expect(dead_code, reason = "chains of certificates are for tests/serve.rs")]
+mod pki;

@@ -57,9 +57,11 @@ fn write_new(dir: &Path) -> i64 {
     // Backdated differently each time, so that the ends of validity differ.
     let age = Duration::from_secs(60 + u64::from(dir.join("tls.crt").exists()) * 60);
     let bundle = certs::generate(&Spec::default(), clock::now() - age).unwrap();
-    for (name, text) in
-        [("ca.crt", bundle.ca.cert_pem), ("tls.crt", bundle.leaf.cert_pem), ("tls.key", bundle.leaf.key_pem)]
-    {
+    for (name, text) in [
+        ("ca.crt", bundle.ca.cert_pem),
+        ("tls.crt", bundle.leaf.cert_pem),
+        ("tls.key", bundle.leaf.key_pem.to_string()),
+    ] {
         std::fs::write(dir.join(name), text).unwrap();
     }
     clock::now().as_second() - i64::try_from(age.as_secs()).unwrap() + 365 * 24 * 3600

@@ -31,7 +31,10 @@ pub(super) fn copy(cluster: &Cluster, port: u16) -> PathBuf {
     let folder = cluster.folder().join("deploy");
     fs::create_dir_all(&folder).expect("make the copy's folder");
     for entry in fs::read_dir(DEPLOY).expect("read deploy/").map(|entry| entry.expect("read deploy/")) {
-        fs::copy(entry.path(), folder.join(entry.file_name())).expect("copy deploy/");
+        // Components are for overlays.
+        if entry.path().is_file() {
+            fs::copy(entry.path(), folder.join(entry.file_name())).expect("copy deploy/");
+        }
     }
     let local =
         json!([{"op": "replace", "path": "/spec", "value": {"type": "ExternalName", "externalName": "localhost"}}]);
