@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::body::{self, BodyError, Memory};
-use super::conn::Activity;
+use super::conn::{Activity, GivenUp};
 use super::metrics::Metrics;
 use super::readers::Readers;
 
@@ -135,7 +135,7 @@ async fn admit(State(gate): State<Gate>, request: Request, next: Next) -> Respon
         let read = tokio::select! {
             biased;
             read = body::read(body, gate.max_body, deadline, &gate.memory) => read,
-            () = place.lost() => return overloaded("too many requests are being sent at once; try again"),
+            () = place.lost() => return given_up(),
         };
         match read {
             Ok(whole) => {
@@ -169,6 +169,13 @@ fn unread(problem: BodyError) -> Response {
         BodyError::Broken => StatusCode::BAD_REQUEST,
     };
     error(status, &problem.to_string())
+}
+
+/// For a request that has been waited for too long, with others waiting.
+fn given_up() -> Response {
+    let mut answer = overloaded("too many requests are being sent at once; try again");
+    answer.extensions_mut().insert(GivenUp);
+    answer
 }
 
 fn overloaded(message: &str) -> Response {

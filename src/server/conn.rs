@@ -111,6 +111,10 @@ impl Activity {
     }
 }
 
+/// Marks an answer to a request whose rest was no longer waited for: it counts as no whole first request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GivenUp;
+
 /// Counts a request while it is at work, also when it ends by a panic or because its client has gone.
 struct AtWork(Arc<Activity>);
 
@@ -160,7 +164,8 @@ impl hyper::service::Service<Request<Incoming>> for Watched {
                 answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             // Refused before its end was read, it is done as far as the client's duty goes; unless for being too slow.
-            if Instant::now() < activity.first_deadline {
+            let given_up = answer.as_ref().is_ok_and(|answer| answer.extensions().get::<GivenUp>().is_some());
+            if !given_up && Instant::now() < activity.first_deadline {
                 activity.request_is_whole();
             }
             drop(at_work);

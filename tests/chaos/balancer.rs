@@ -83,7 +83,11 @@ impl Shared {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
-        let Ok((mut client, _)) = listener.accept().await else { continue };
+        let Ok((mut client, _)) = listener.accept().await else {
+            // Out of open files, which would fail again at once.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
         // With nobody there it is closed, as a Service without endpoints refuses.
         let Some(backend) = shared.next() else { continue };
         tokio::spawn(async move {
