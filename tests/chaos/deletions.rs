@@ -18,7 +18,7 @@ use super::harness::{Cluster, User, Webhook};
 use super::manifests::{allow, default_deny, options};
 use super::replicas::register;
 use super::report::say;
-use super::runtime;
+use super::run::runtime;
 
 const NAMESPACES: usize = 50;
 /// Namespaces at once, as many as the real controller works on.
@@ -82,7 +82,7 @@ async fn all(controller: &Arc<Controller>, webhook: &str, numbers: std::ops::Ran
         let (controller, places) = (Arc::clone(controller), Arc::clone(&places));
         tasks.spawn(async move {
             let _place = places.acquire().await.expect("open");
-            controller.from_creation_to_end(&format!("gone-{number}")).await
+            controller.create_and_delete(&format!("gone-{number}")).await
         });
     }
     let took: Vec<Duration> = tasks.join_all().await;
@@ -97,8 +97,8 @@ struct Controller {
 }
 
 impl Controller {
-    /// Returns how long it took from the deletion to the end.
-    async fn from_creation_to_end(&self, name: &str) -> Duration {
+    /// A namespace from its creation to its end; returns how long the deletion took.
+    async fn create_and_delete(&self, name: &str) -> Duration {
         let labels = json!({"kubernetes.io/metadata.name": name});
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
         let path = format!("/api/v1/namespaces/{name}");

@@ -11,8 +11,8 @@ use super::harness::{Cluster, wait_until};
 use super::load::{Load, prepare};
 use super::replicas::{RELOAD, Replicas, ca, rules};
 use super::report::say;
+use super::run::{pause, quick, runtime};
 use super::tally::{Leaks, Record, Span, Sum, sum};
-use super::{pause, quick, runtime};
 
 /// How long after the API server or etcd is back a request may still fail for it: the API server goes to etcd by
 /// connections that it takes up again at a pace of its own, and what was begun before still has to end.

@@ -118,7 +118,7 @@ impl Shared {
             ("PATCH", "/api/v1/namespaces/calm?dryRun=All".to_owned(), "application/merge-patch+json", patch)
         };
         let (method, path, content, body) = match kind {
-            Kind::Fine if turn % 2 == 0 => create("calm", external("calm", "web", &[FINE])),
+            Kind::Fine if turn.is_multiple_of(2) => create("calm", external("calm", "web", &[FINE])),
             Kind::Fine => create("calm", allow("calm", "web")),
             Kind::Leaky => create("calm", external("calm", "web", &[LEAKY])),
             Kind::Bare | Kind::Direct => create("bare", allow("bare", "web")),

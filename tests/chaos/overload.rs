@@ -11,7 +11,7 @@ use super::harness::{Cluster, Webhook, wait_until};
 use super::load::{of_the_webhook, review};
 use super::manifests::options;
 use super::report::say;
-use super::runtime;
+use super::run::runtime;
 use super::tally::Verdict;
 
 /// The webhook works on this many requests at once (`Limits::max_at_work`).

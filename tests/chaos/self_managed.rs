@@ -10,7 +10,7 @@ use super::harness::{Cluster, Registration, wait_until};
 use super::load::prepare;
 use super::replicas::Replicas;
 use super::report::say;
-use super::{quick, runtime};
+use super::run::{quick, runtime};
 
 /// Seconds. A CA lives four times as long; the next one is added after two thirds of that.
 const LIFE: u64 = 12;

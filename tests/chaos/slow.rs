@@ -16,8 +16,8 @@ use super::harness::{Webhook, WebhookOptions, wait_until};
 use super::load::{of_the_webhook, review};
 use super::manifests::default_deny;
 use super::report::{p99, say};
+use super::run::{quick, runtime};
 use super::tally::Verdict;
-use super::{quick, runtime};
 
 const CONNECTIONS: usize = 1000;
 /// Connections that flood: what they have open together is many times what the webhook reads at once.
