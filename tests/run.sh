@@ -3,7 +3,7 @@
 #
 # Usage: tests/run.sh [--no-cluster]
 #
-#   --no-cluster   leave out the tests against a real API server (tests/cluster; its install.sh builds one, once)
+#   --no-cluster   leave out the tests against a real API server (tests/cluster, whose install.sh builds one, once; tests/chaos.sh)
 #
 # A new stage is one line at the end: `stage NAME COMMAND…`.
 set -euo pipefail
@@ -80,13 +80,14 @@ install_tools() {
     cargo --version
 }
 
-# Everything that `cargo test` runs by itself, less the documentation's tests and those that want a cluster or Prometheus.
+# Everything that `cargo test` runs by itself, less the documentation's tests and those that want a cluster or
+# Prometheus.
 test_by_itself() {
     local targets=(--lib --bins --examples) path name
     for path in tests/*.rs tests/*/main.rs; do
         [[ -e $path ]] || continue
         name=$(basename "${path%/main.rs}" .rs)
-        [[ $name == cluster || $name == observability ]] || targets+=(--test "$name")
+        [[ $name == cluster || $name == chaos || $name == observability ]] || targets+=(--test "$name")
     done
     cargo test --locked "${targets[@]}"
 }
@@ -105,6 +106,7 @@ if [[ $cluster == yes ]]; then
     stage cluster-install tests/cluster/install.sh
     # Each test has an API server of its own, and that alone keeps a core busy while it starts.
     stage cluster-tests cargo test --locked --test cluster -- --test-threads=2
+    stage chaos tests/chaos.sh --quick
 fi
 
 summarize

@@ -2,6 +2,9 @@
 
 // `cfg(test)` is always set here; it tells clippy that the helpers are test code as well.
 #[cfg(test)]
+#[path = "serve/binary.rs"]
+mod binary;
+#[cfg(test)]
 #[path = "serve/clients.rs"]
 mod clients;
 #[cfg(test)]

@@ -16,8 +16,9 @@ use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::body::{self, BodyError, Memory};
-use super::conn::Activity;
+use super::conn::{Activity, GivenUp};
 use super::metrics::Metrics;
+use super::readers::Readers;
 
 /// How much the webhook takes on.
 #[derive(Clone)]
@@ -28,8 +29,8 @@ pub struct Limits {
     pub body_deadline: Duration,
     /// Requests judged at once, over all connections.
     pub max_at_work: usize,
-    /// Requests whose bodies are being read at once. Apart from `max_at_work`, so that slow clients do not keep others from
-    /// being judged.
+    /// Requests whose bodies are being read at once; with one more, the one that has taken longest is given up. Apart from
+    /// `max_at_work`, so that slow clients do not keep others from being judged.
     pub max_reading: usize,
     /// Memory for large bodies, all together.
     pub body_memory: usize,
@@ -54,7 +55,7 @@ impl Default for Limits {
 pub fn app(webhook: Router, limits: &Limits) -> Router {
     let gate = Gate {
         at_work: Arc::new(Semaphore::new(limits.max_at_work)),
-        reading: Arc::new(Semaphore::new(limits.max_reading)),
+        readers: Readers::new(limits.max_reading),
         // At least one body of the largest size must fit.
         memory: Memory::new(limits.body_memory.max(limits.max_body)),
         max_body: limits.max_body,
@@ -100,7 +101,7 @@ pub fn error(status: StatusCode, message: &str) -> Response {
 #[derive(Clone)]
 struct Gate {
     at_work: Arc<Semaphore>,
-    reading: Arc<Semaphore>,
+    readers: Readers,
     memory: Memory,
     max_body: usize,
     body_deadline: Duration,
@@ -122,9 +123,6 @@ async fn admit(State(gate): State<Gate>, request: Request, next: Next) -> Respon
         return overloaded("too many requests at once; try again");
     }
     let (parts, whole) = {
-        let Ok(_reading) = gate.reading.try_acquire() else {
-            return overloaded("too many requests are being sent at once; try again");
-        };
         let (parts, body) = request.into_parts();
         if let Some(answer) = refused_unsent(&parts.headers, gate.max_body) {
             return answer;
@@ -133,7 +131,13 @@ async fn admit(State(gate): State<Gate>, request: Request, next: Next) -> Respon
         let deadline = Instant::now() + gate.body_deadline;
         let deadline =
             activity.and_then(|activity| activity.body_deadline()).map_or(deadline, |first| first.min(deadline));
-        match body::read(body, gate.max_body, deadline, &gate.memory).await {
+        let place = gate.readers.enter();
+        let read = tokio::select! {
+            biased;
+            read = body::read(body, gate.max_body, deadline, &gate.memory) => read,
+            () = place.lost() => return given_up(),
+        };
+        match read {
             Ok(whole) => {
                 if let Some(activity) = activity {
                     activity.request_is_whole();
@@ -165,6 +169,13 @@ fn unread(problem: BodyError) -> Response {
         BodyError::Broken => StatusCode::BAD_REQUEST,
     };
     error(status, &problem.to_string())
+}
+
+/// For a request that has been waited for too long, with others waiting.
+fn given_up() -> Response {
+    let mut answer = overloaded("too many requests are being sent at once; try again");
+    answer.extensions_mut().insert(GivenUp);
+    answer
 }
 
 fn overloaded(message: &str) -> Response {

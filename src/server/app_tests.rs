@@ -138,11 +138,17 @@ async fn slow_senders_do_not_take_the_places_of_others() {
     assert!(futures::poll!(slow.as_mut()).is_pending());
     let answer = app.clone().oneshot(request("POST", "/validate", "x")).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
-    let mut second = Box::pin(app.clone().oneshot(request("POST", "/validate", endless())));
-    assert!(futures::poll!(second.as_mut()).is_pending());
-    let answer = app.clone().oneshot(request("POST", "/validate", untouched())).await.unwrap();
-    assert_error(answer, 429).await;
-    drop((slow, second));
-    let answer = app.oneshot(request("POST", "/validate", "x")).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK, "a client that goes away leaves its place");
+    let mut others: Vec<_> =
+        (0..2).map(|_| Box::pin(app.clone().oneshot(request("POST", "/validate", endless())))).collect();
+    for other in &mut others {
+        assert!(futures::poll!(other.as_mut()).is_pending());
+    }
+    let given_up = slow.await.unwrap();
+    assert_eq!(given_up.headers()[header::RETRY_AFTER], "1");
+    assert_error(given_up, 429).await;
+    // All places are taken by those who send nothing, and whoever sends is served.
+    let answer = app.clone().oneshot(request("POST", "/validate", "x")).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_error(others.remove(0).await.unwrap(), 429).await;
+    assert!(futures::poll!(others[0].as_mut()).is_pending());
 }

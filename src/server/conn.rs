@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -111,6 +111,10 @@ impl Activity {
     }
 }
 
+/// Marks an answer to a request whose rest was no longer waited for: it counts as no whole first request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GivenUp;
+
 /// Counts a request while it is at work, also when it ends by a panic or because its client has gone.
 struct AtWork(Arc<Activity>);
 
@@ -133,6 +137,7 @@ impl Drop for AtWork {
 struct Watched {
     router: Router,
     activity: Arc<Activity>,
+    draining: CancellationToken,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Watched {
@@ -147,11 +152,20 @@ impl hyper::service::Service<Request<Incoming>> for Watched {
             activity.request_is_whole();
         }
         request.extensions_mut().insert(Arc::clone(&activity));
+        let draining = self.draining.clone();
+        let may_race = request.version() < Version::HTTP_2;
         let answer = self.router.clone().oneshot(request.map(Body::new));
         Box::pin(async move {
-            let answer = answer.await;
+            let mut answer = answer.await;
+            if let Ok(answer) = &mut answer
+                && may_race
+                && draining.is_cancelled()
+            {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             // Refused before its end was read, it is done as far as the client's duty goes; unless for being too slow.
-            if Instant::now() < activity.first_deadline {
+            let given_up = answer.as_ref().is_ok_and(|answer| answer.extensions().get::<GivenUp>().is_some());
+            if !given_up && Instant::now() < activity.first_deadline {
                 activity.request_is_whole();
             }
             drop(at_work);
@@ -162,10 +176,16 @@ impl hyper::service::Service<Request<Incoming>> for Watched {
 
 /// The HTTP settings shared by all connections of a listener.
 #[derive(Clone)]
-pub(super) struct Http(auto::Builder<TokioExecutor>);
+pub(super) struct Http {
+    builder: auto::Builder<TokioExecutor>,
+    draining: CancellationToken,
+}
 
 impl Http {
-    pub(super) fn new(h2_max_streams: u32) -> Self {
+    /// Once `draining` is cancelled, answers over HTTP/1.1 ask the client to close the connection. Were we to close it
+    /// between two requests, that could cross the next one on the wire, and whoever sent a POST may not try it again: the
+    /// API server, which speaks HTTP/1.1 to webhooks, tells its user of an EOF. HTTP/2 has GOAWAY for this.
+    pub(super) fn new(h2_max_streams: u32, draining: CancellationToken) -> Self {
         /// More than any API server sends, and little enough to be held 4,096 times.
         const HEADERS: u32 = 32 * 1024;
         const H1_BUFFER: usize = 64 * 1024;
@@ -183,7 +203,7 @@ impl Http {
             .initial_connection_window_size(H2_CONNECTION_WINDOW)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(10));
-        Self(builder)
+        Self { builder, draining }
     }
 
     /// Serves a connection until it ends, `stop` is cancelled and its requests are answered, or it takes too long.
@@ -191,8 +211,8 @@ impl Http {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = Watched { router, activity: Arc::clone(&activity) };
-        let mut connection = pin!(self.0.serve_connection(TokioIo::new(io), service));
+        let service = Watched { router, activity: Arc::clone(&activity), draining: self.draining.clone() };
+        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(io), service));
         let linger = activity.timeouts.linger;
         let mut closing = false;
         let mut look = pin!(sleep_until(activity.look_at()));

@@ -43,12 +43,18 @@ impl Default for Transport {
 /// A listener at work. Dropping it ends everything it began.
 pub(super) struct Listening {
     pub(super) address: SocketAddr,
+    draining: CancellationToken,
     stop: CancellationToken,
     connections: TaskTracker,
     _end: DropGuard,
 }
 
 impl Listening {
+    /// From now on clients are asked with each answer to connect elsewhere.
+    pub(super) fn drain(&self) {
+        self.draining.cancel();
+    }
+
     /// Accepts nothing more, lets the requests at work end, and returns when all connections are closed.
     pub(super) async fn finish(&self) {
         self.stop.cancel();
@@ -90,12 +96,13 @@ pub(super) fn listen(
     let address = listener.local_addr()?;
     let (stop, end) = (CancellationToken::new(), CancellationToken::new());
     let connections = TaskTracker::new();
-    let http = Http::new(transport.h2_max_streams);
+    let draining = CancellationToken::new();
+    let http = Http::new(transport.h2_max_streams, draining.clone());
     let (refusal, told) = (app::refusal(Arc::clone(&metrics)), Rarely::default());
     let shared = Shared { router, tls, refusal, told, http, transport, metrics, stop: stop.clone(), end: end.clone() };
     // Tracked as well, so that `finish` returns only when the port is free.
     connections.spawn(accept(listener, Arc::new(shared), connections.clone()));
-    Ok(Listening { address, stop, connections, _end: end.drop_guard() })
+    Ok(Listening { address, draining, stop, connections, _end: end.drop_guard() })
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, connections: TaskTracker) {

@@ -23,6 +23,7 @@ mod listener;
 pub mod metrics;
 pub mod ops;
 mod pair;
+mod readers;
 pub mod self_managed;
 mod stop;
 mod tls;
@@ -199,9 +200,10 @@ pub async fn serve_until(
     Ok(())
 }
 
-/// Ends a listener in order: first nothing but being unready, then no new connections, then no new requests.
+/// Ends a listener in order: first nothing but being unready and saying so to clients, then no new connections, then no new requests.
 async fn wind_down(webhook: &Listening, grace: Duration, stop: &mut StopRequests) -> Result<(), ServeError> {
     let deadline = Instant::now() + grace;
+    webhook.drain();
     let finish = async {
         sleep(LONGEST_DRAIN.min(grace / 4)).await;
         timeout_at(deadline, webhook.finish()).await

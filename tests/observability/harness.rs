@@ -3,6 +3,7 @@
 #[path = "../cluster/harness/http.rs"]
 mod http;
 #[path = "../cluster/harness/process.rs"]
+#[expect(dead_code, reason = "the tests against a cluster use the rest")]
 mod process;
 #[path = "../cluster/harness/wait.rs"]
 mod wait;

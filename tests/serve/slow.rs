@@ -156,3 +156,27 @@ async fn idle_connections_are_closed() {
     tokio::time::sleep(Duration::from_millis(1200)).await;
     assert!(h1.is_closed() && h2.is_closed());
 }
+
+/// The one with the most open requests makes room for others, and is not taken for a client that was quick once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_open_requests_hold_neither_the_places_nor_the_connection() {
+    let server = Server::start(|options| options.limits.max_reading = 4).await;
+    let mut first = [PREFACE, EMPTY_SETTINGS].concat();
+    let block = [&[0x83, 0x87, 4, 9][..], b"/validate", &[1, 9], b"localhost"].concat();
+    for stream in (1..40).step_by(2) {
+        first.extend_from_slice(&[0, 0, u8::try_from(block.len()).unwrap(), 1, 4, 0, 0, 0, stream]);
+        first.extend_from_slice(&block);
+    }
+    let stream = server.tls("h2").await;
+    let flood = tokio::spawn(async move { held(stream, &first, b"").await });
+    within(2000, async {
+        while !server.metrics.render().contains(r#"portcullis_http_responses_total{code="429"} 16"#) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    for mut client in [server.h2().await, server.h2().await] {
+        assert_eq!(text(client.send_request(post_to("/validate", 5)).await.unwrap()).await, (200, "5".to_owned()));
+    }
+    assert_closed_in_time("open requests without bodies", flood.await.unwrap());
+}

@@ -83,6 +83,36 @@ async fn what_is_in_flight_is_answered() {
     server.ended().await.unwrap();
 }
 
+/// A close between two requests can cross the second one on the wire, and then a POST is lost: HTTP/1.1 clients are asked
+/// to go while there is still time.
+#[tokio::test]
+async fn clients_are_told_to_connect_elsewhere_before_they_are_cut() {
+    let server = Server::start(|options| options.shutdown_grace = Duration::from_secs(4)).await;
+    let (mut h1, mut h2) = (server.h1().await, server.h2().await);
+    let before = h1.send_request(post_to("/validate", 1)).await.unwrap();
+    assert!(before.headers().get("connection").is_none());
+    text(before).await;
+
+    server.stopper.stop();
+    within(300, async { while server.ops("/readyz").await.0 == 200 {} }).await;
+    h1.ready().await.unwrap();
+    let during = h1.send_request(post_to("/validate", 1)).await.unwrap();
+    assert_eq!((during.status().as_u16(), &during.headers()["connection"]), (200, &"close".parse().unwrap()));
+    text(during).await;
+    within(500, async {
+        while !h1.is_closed() {
+            tokio::time::sleep(Duration::from_millis(5)).await
+        }
+    })
+    .await;
+    // GOAWAY does that for HTTP/2, at the end of the drain.
+    let during = h2.send_request(post_to("/validate", 1)).await.unwrap();
+    assert!(during.status() == 200 && during.headers().get("connection").is_none());
+    assert!(!h2.is_closed());
+    server.ended().await.unwrap();
+    assert!(h2.is_closed());
+}
+
 #[tokio::test]
 async fn an_idle_server_stops_soon() {
     let server = Server::start(|options| options.shutdown_grace = Duration::from_secs(2)).await;

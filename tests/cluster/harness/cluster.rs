@@ -69,7 +69,7 @@ impl Cluster {
             assets: assets.clone(),
             folder,
         };
-        kubectl::write_kubeconfigs(cluster.folder.path(), api_port, &cluster.certificates().join("apiserver.crt"));
+        kubectl::write_kubeconfigs(cluster.folder.path(), api_port, &cluster.api_certificate());
         if !cluster.launch_api_server() {
             return None;
         }
@@ -188,6 +188,31 @@ impl Cluster {
     pub(crate) fn restart_api_server(&mut self) {
         self.stop_api_server();
         assert!(self.launch_api_server(), "somebody took the API server's port {}", self.api_port);
+    }
+
+    /// Stops the API server in its tracks until it is thawed: requests to it hang.
+    pub(crate) fn freeze_api_server(&mut self) {
+        self.api_server.as_mut().expect("the API server runs").freeze();
+    }
+
+    /// Lets the API server go on.
+    pub(crate) fn thaw_api_server(&mut self) {
+        self.api_server.as_mut().expect("the API server runs").thaw();
+    }
+
+    /// Stops etcd in its tracks until it is thawed.
+    pub(crate) fn freeze_etcd(&mut self) {
+        self.etcd.freeze();
+    }
+
+    /// Lets etcd go on.
+    pub(crate) fn thaw_etcd(&mut self) {
+        self.etcd.thaw();
+    }
+
+    /// The certificate that the API server made for itself, with its CA.
+    pub(crate) fn api_certificate(&self) -> PathBuf {
+        self.certificates().join("apiserver.crt")
     }
 
     fn certificates(&self) -> PathBuf {

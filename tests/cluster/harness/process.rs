@@ -77,11 +77,30 @@ impl Process {
 
     /// Asks it to stop, as the kubelet does, and does not wait.
     pub(crate) fn ask_to_stop(&mut self) {
+        self.signal("-TERM");
+    }
+
+    /// Stops it in its tracks; its connections stay open and nobody answers on them.
+    pub(crate) fn freeze(&mut self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&mut self) {
+        self.signal("-CONT");
+    }
+
+    /// Its number, for `/proc`.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn signal(&mut self, signal: &str) {
         let pid = self.child.id().to_string();
         // The child has not been waited for, so its number cannot belong to anybody else.
-        assert!(self.exited().is_none(), "{} had ended before it was asked to stop\n{}", self.name, self.log_tail());
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("run kill");
-        assert!(sent.success(), "kill -TERM {pid} failed");
+        assert!(self.exited().is_none(), "{} had ended before it got {signal}\n{}", self.name, self.log_tail());
+        let sent = Command::new("kill").args([signal, &pid]).status().expect("run kill");
+        assert!(sent.success(), "kill {signal} {pid} failed");
     }
 
     /// Waits for the end, at most `limit`.

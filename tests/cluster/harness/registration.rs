@@ -97,7 +97,12 @@ impl Cluster {
     pub(crate) fn register(&self, webhook: &Webhook, registration: &Registration) {
         let file = webhook.cert_dir().join("ca.crt");
         let ca = fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        self.apply(&registration.manifest(webhook.port(), &ca).to_string()).ok();
+        self.register_trusting(webhook.port(), registration, &ca);
+    }
+
+    /// The same for whatever listens on `port`, with this CA bundle.
+    pub(crate) fn register_trusting(&self, port: u16, registration: &Registration, ca: &[u8]) {
+        self.apply(&registration.manifest(port, ca).to_string()).ok();
         self.wait_for_registrations();
     }
 

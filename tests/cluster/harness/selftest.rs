@@ -111,6 +111,16 @@ fn the_cluster_does_what_the_tests_need_of_it() {
         .failed()
         .stderr_has("system:serviceaccount:ci:deployer");
 
+    let impatient = |cluster: &Cluster| cluster.kubectl(&["get", "namespaces", "--request-timeout=1s"]);
+    for (freeze, thaw) in [
+        (Cluster::freeze_api_server as fn(&mut Cluster), Cluster::thaw_api_server as fn(&mut Cluster)),
+        (Cluster::freeze_etcd, Cluster::thaw_etcd),
+    ] {
+        freeze(&mut cluster);
+        impatient(&cluster).failed();
+        thaw(&mut cluster);
+        cluster.kubectl(&["get", "namespaces"]).ok();
+    }
     cluster.restart_api_server();
     cluster.kubectl(&["delete", "namespace", "team-b"]).ok();
     let phase = cluster.kubectl(&["get", "namespace", "team-b", "-o", "jsonpath={.status.phase}"]).ok();
@@ -179,4 +189,5 @@ fn replicas_share_their_certificates() {
     assert!(first.wait(Duration::from_secs(30)).success(), "{}", first.log());
     assert!(!first.is_ready() && second.is_ready());
     assert!(first.ops("/livez").is_none());
+    assert!(second.memory_kib() > 1024, "{}", second.memory_kib());
 }

@@ -114,6 +114,13 @@ impl Webhook {
         self.process.wait(limit)
     }
 
+    /// Memory that it has in use, in KiB (`VmRSS`).
+    pub(crate) fn memory_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs, on Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
+    }
+
     /// Whether `/readyz` says 200 now.
     pub(crate) fn is_ready(&self) -> bool {
         self.ops("/readyz").is_some_and(|(status, _)| status == 200)
