@@ -15,7 +15,7 @@ mod deletions;
 #[cfg(test)]
 mod faults;
 #[path = "../cluster/harness/mod.rs"]
-#[expect(dead_code, reason = "this needs a part of what the tests of tests/cluster do")]
+#[expect(dead_code, unused_imports, reason = "this needs a part of what the tests of tests/cluster do")]
 mod harness;
 #[cfg(test)]
 mod load;
