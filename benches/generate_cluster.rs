@@ -119,16 +119,7 @@ fn named_spec(namespace: usize, of_namespace: usize, size: &Size) -> (&'static s
              - podSelector: {}\n"
                 .to_owned(),
         ),
-        FROM_NEIGHBOUR => (
-            "from-neighbour",
-            format!(
-                "podSelector:\n    matchLabels: {{app: api}}\n  ingress:\n  - from:\n    - namespaceSelector:\n        matchLabels: \
-                 {{kubernetes.io/metadata.name: ns-{neighbour:04}}}\n      podSelector:\n        matchExpressions:\n        - {{key: app, \
-                 operator: In, values: [web, worker{}]}}\n    ports:\n    - {{port: http}}\n{}",
-                if opened { ", db" } else { "" },
-                if opened { "    - {port: 9000, endPort: 9100}\n" } else { "" },
-            ),
-        ),
+        FROM_NEIGHBOUR => ("from-neighbour", from_neighbour(neighbour, opened)),
         4 => (
             "to-neighbour",
             format!(
@@ -161,4 +152,15 @@ fn named_spec(namespace: usize, of_namespace: usize, size: &Size) -> (&'static s
             ),
         ),
     }
+}
+
+/// The other side of `to-neighbour`; opened, it lets more pods in on more ports.
+fn from_neighbour(neighbour: usize, opened: bool) -> String {
+    format!(
+        "podSelector:\n    matchLabels: {{app: api}}\n  ingress:\n  - from:\n    - namespaceSelector:\n        matchLabels: \
+                 {{kubernetes.io/metadata.name: ns-{neighbour:04}}}\n      podSelector:\n        matchExpressions:\n        - {{key: app, \
+                 operator: In, values: [web, worker{}]}}\n    ports:\n    - {{port: http}}\n{}",
+        if opened { ", db" } else { "" },
+        if opened { "    - {port: 9000, endPort: 9100}\n" } else { "" },
+    )
 }

@@ -117,9 +117,9 @@ fn left_alone_where_somebody_else_keeps_it(cluster: &Cluster, replicas: [&Webhoo
         let refused = |replica: &Webhook| noted(replica).is_some_and(|lines| lines.contains("is kept by cert-manager"));
         replicas.iter().any(|replica| refused(replica)).then_some(())
     });
-    assert_eq!(secret(&cluster, "tls.crt"), "broken");
+    assert_eq!(secret(cluster, "tls.crt"), "broken");
     annotate("cert-manager.io/certificate-name-");
-    wait_until(SOON, "the certificate to be repaired", || (secret(&cluster, "tls.crt") != "broken").then_some(()));
+    wait_until(SOON, "the certificate to be repaired", || (secret(cluster, "tls.crt") != "broken").then_some(()));
 }
 
 #[test]
