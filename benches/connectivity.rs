@@ -11,6 +11,7 @@ use std::{env, fs};
 use portcullis::inventory::Inventory;
 use portcullis::inventory::from_files::{DEFAULT_NAMESPACE, load};
 use portcullis::manifest;
+use portcullis::netpol::connectivity::difference::{Limit, difference};
 use portcullis::netpol::connectivity::{End, Question, World};
 use portcullis::netpol::pod::Pod;
 use portcullis::netpol::port_set::Protocol;
@@ -30,6 +31,15 @@ fn main() -> ExitCode {
     println!("{:<34}{:>10.3} ms", "view of it", millis(started.elapsed()));
     questions(&world);
     println!("{:<34}{:>10} MB", "peak memory so far", peak_memory() / 1_000);
+    let Some(other) = paths.get(1) else { return ExitCode::SUCCESS };
+    let Some(other) = loaded(other) else { return ExitCode::from(2) };
+    let started = Instant::now();
+    match difference(&world, &other.world(true), Limit::COMMAND) {
+        Ok(found) => {
+            println!("{:<34}{:>10.3} s, {} rows", "compared in", started.elapsed().as_secs_f64(), found.rows.len())
+        }
+        Err(error) => println!("{error}"),
+    }
     ExitCode::SUCCESS
 }
 

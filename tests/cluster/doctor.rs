@@ -94,7 +94,7 @@ fn daemon_set(name: &str) -> String {
     .to_string()
 }
 
-const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
+const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base");
 
 fn deployed(cluster: &Cluster, file: &str) -> Value {
     let file = format!("{DEPLOY}/{file}");
@@ -119,7 +119,7 @@ fn registration(cluster: &Cluster, port: Option<u16>, ca: &Path) -> Value {
 fn fit() -> (Cluster, Webhook) {
     let cluster = Cluster::start();
     cluster.namespace("portcullis").ok();
-    cluster.kubectl(&["apply", "-f", &format!("{DEPLOY}/base/rbac.yaml")]).ok();
+    cluster.kubectl(&["apply", "-f", &format!("{DEPLOY}/rbac.yaml")]).ok();
     cluster.apply(&daemon_set("calico-node")).ok();
     let webhook = cluster.webhook(&[]);
     apply(&cluster, &registration(&cluster, Some(webhook.port()), &webhook.cert_dir().join("ca.crt")));
