@@ -161,6 +161,10 @@ fn from_neighbour(neighbour: usize, opened: bool) -> String {
                  {{kubernetes.io/metadata.name: ns-{neighbour:04}}}\n      podSelector:\n        matchExpressions:\n        - {{key: app, \
                  operator: In, values: [web, worker{}]}}\n    ports:\n    - {{port: http}}\n{}",
         if opened { ", db" } else { "" },
-        if opened { "    - {port: 9000, endPort: 9100}\n" } else { "" },
+        if opened {
+            "    - {port: 8080, endPort: 9100}\n  - from:\n    - ipBlock:\n        cidr: 203.0.113.0/24\n"
+        } else {
+            ""
+        },
     )
 }
