@@ -8,7 +8,7 @@
 //! All of it exact. Between pods both ends count; names of ports are what the called pod calls so, and an address
 //! calls none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Answer, Direction, End, NetworkPolicy, Outcome, Pod, PodKind, PolicyRule, RuleRef, Side, World, apart};
 use crate::netpol::ip_set::IpSet;
@@ -38,6 +38,8 @@ pub struct Reach<'a> {
     pub pods: Vec<Pods<'a>>,
     /// Addresses outside the cluster, as disjoint sets; none where the end is an address itself.
     pub addresses: Vec<(IpSet, PortSet)>,
+    /// Sets of ports whose addresses are not in `addresses`, because there are too many of them to be told apart.
+    pub untold: usize,
     /// Pods of which it cannot be told, with the reason.
     pub unsettled: Vec<(&'a Pod, Outcome<'a>)>,
 }
@@ -108,6 +110,7 @@ impl<'a> World<'a> {
             isolated_by: mine.isolated_by.clone(),
             pods: Vec::new(),
             addresses: Vec::new(),
+            untold: 0,
             unsettled: Vec::new(),
         };
         if host.is_some() {
@@ -136,7 +139,7 @@ impl<'a> World<'a> {
             reach.pods.extend(groups);
         }
         if let End::Pod(pod) = end {
-            reach.addresses = addresses(pod, direction, &mine);
+            (reach.addresses, reach.untold) = addresses(pod, direction, &mine);
         }
         reach
     }
@@ -245,12 +248,17 @@ fn rules<'a>(policies: &[&'a NetworkPolicy], direction: Direction) -> Vec<(RuleR
     policies.iter().copied().flat_map(of).collect()
 }
 
-/// The addresses a pod exchanges traffic with, cut into sets that share their ports.
-fn addresses(pod: &Pod, direction: Direction, governed: &Governed<'_>) -> Vec<(IpSet, PortSet)> {
+/// Sets of ports that are told apart for addresses. Telling them apart takes their square, and no policy that people
+/// write has a hundred.
+const MAX_PORT_SETS: usize = 1_000;
+
+/// The addresses a pod exchanges traffic with, cut into sets that share their ports; and how many sets of ports are left
+/// out.
+fn addresses(pod: &Pod, direction: Direction, governed: &Governed<'_>) -> (Vec<(IpSet, PortSet)>, usize) {
     if governed.isolated_by.is_empty() {
         // An unread policy may isolate it: then nothing is sure.
         let open = governed.unread.is_none();
-        return if open { vec![(IpSet::all(), PortSet::all())] } else { Vec::new() };
+        return (if open { vec![(IpSet::all(), PortSet::all())] } else { Vec::new() }, 0);
     }
     let ports = |ports: &PortSet| match direction {
         Direction::Egress => ports.resolve(|_, _| None),
@@ -260,10 +268,12 @@ fn addresses(pod: &Pod, direction: Direction, governed: &Governed<'_>) -> Vec<(I
     for (_, rule) in &governed.rules {
         rules.add(addresses_of(&rule.peers), ports(&rule.ports));
     }
+    let rules = rules.sets();
+    let untold = rules.len().saturating_sub(MAX_PORT_SETS);
     let mut parts = Merged::default();
-    for (mut set, ports) in rules.0 {
+    for (mut set, ports) in rules.into_iter().take(MAX_PORT_SETS) {
         let mut next = Merged::default();
-        for (part, held) in parts.0 {
+        for (part, held) in parts.sets() {
             let shared = part.intersection(&set);
             if !shared.is_empty() {
                 set = set.difference(&shared);
@@ -276,21 +286,35 @@ fn addresses(pod: &Pod, direction: Direction, governed: &Governed<'_>) -> Vec<(I
         next.add(set, ports);
         parts = next;
     }
-    parts.0
+    (parts.sets(), untold)
 }
 
-/// Sets of addresses by their ports, none of them empty.
+/// Sets of addresses by their ports, none of them empty, in the order in which the ports first came.
 #[derive(Default)]
-struct Merged(Vec<(IpSet, PortSet)>);
+struct Merged {
+    by_ports: Vec<(Vec<IpSet>, PortSet)>,
+    places: HashMap<PortSet, usize>,
+}
 
 impl Merged {
     fn add(&mut self, set: IpSet, ports: PortSet) {
         if set.is_empty() || ports.is_empty() {
             return;
         }
-        match self.0.iter_mut().find(|(_, held)| *held == ports) {
-            Some((held, _)) => *held = held.union(&set),
-            None => self.0.push((set, ports)),
+        match self.places.get(&ports) {
+            Some(place) => self.by_ports[*place].0.push(set),
+            None => {
+                self.places.insert(ports.clone(), self.by_ports.len());
+                self.by_ports.push((vec![set], ports));
+            }
         }
+    }
+
+    fn sets(self) -> Vec<(IpSet, PortSet)> {
+        let united = |mut sets: Vec<IpSet>| match sets.pop() {
+            Some(only) if sets.is_empty() => only,
+            last => IpSet::union_of(sets.into_iter().chain(last)),
+        };
+        self.by_ports.into_iter().map(|(sets, ports)| (united(sets), ports)).collect()
     }
 }

@@ -50,6 +50,9 @@ struct SideEntry {
 struct ReachEntry<'a> {
     pods: Vec<PodsEntry<'a>>,
     addresses: Vec<AddressesEntry>,
+    /// Sets of ports whose addresses are left out: too many to be told apart.
+    #[serde(skip_serializing_if = "is_zero")]
+    untold: usize,
     unknown: Vec<UnknownEntry>,
 }
 
@@ -66,6 +69,11 @@ struct PodsEntry<'a> {
 struct AddressesEntry {
     cidrs: Vec<String>,
     ports: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize)]
@@ -99,6 +107,7 @@ impl<'a> From<&Reach<'a>> for ReachEntry<'a> {
         Self {
             pods: reach.pods.iter().map(pods).collect(),
             addresses: reach.addresses.iter().map(addresses).collect(),
+            untold: reach.untold,
             unknown: unknown.map(|(pod, why)| UnknownEntry { pod: pod.to_string(), why: doubt(why) }).collect(),
         }
     }

@@ -166,6 +166,12 @@ fn of_reach(end: End<'_>, direction: Direction, reach: &Reach<'_>, notes: &[Stri
         let ports = shown(&ports.items(), &ports.to_string());
         write_line(&mut text, &format!("  {sure}{} on {ports}", addresses(set)));
     }
+    if reach.untold > 0 {
+        write_line(
+            &mut text,
+            &format!("  more addresses, on {} other sets of ports: too many to be told apart", reach.untold),
+        );
+    }
     if !reach.unsettled.is_empty() {
         let names: Vec<String> = reach.unsettled.iter().map(|(pod, outcome)| unsettled(pod, outcome)).collect();
         write_line(&mut text, &format!("  not known: {}", shown(&names, &names.join(", "))));

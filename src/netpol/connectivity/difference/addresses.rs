@@ -54,7 +54,7 @@ fn allowed(reach: &mut Reach<'_>, set: SetId, names: NamesId, direction: Directi
         return vec![(PortsId::ALL, IpSet::all())];
     }
     let rules: Vec<(&[Peer], PortsId)> = reach.rules(set, direction).collect();
-    let mut by_ports: HashMap<PortsId, IpSet> = HashMap::new();
+    let mut by_ports: HashMap<PortsId, Vec<IpSet>> = HashMap::new();
     for (peers, ports) in rules {
         // Towards an address a name means nothing; from one it means what the end calls so.
         let ports = match direction {
@@ -63,11 +63,10 @@ fn allowed(reach: &mut Reach<'_>, set: SetId, names: NamesId, direction: Directi
         };
         let addresses = addresses_of(peers);
         if ports != PortsId::NONE && !addresses.is_empty() {
-            let entry = by_ports.entry(ports).or_default();
-            *entry = entry.union(&addresses);
+            by_ports.entry(ports).or_default().push(addresses);
         }
     }
-    by_ports.into_iter().collect()
+    by_ports.into_iter().map(|(ports, sets)| (ports, IpSet::union_of(sets))).collect()
 }
 
 /// The coarsest division of all ports in which each part lies in a set or outside of it. A name that nobody resolves
@@ -83,7 +82,8 @@ fn atoms(reach: &Reach<'_>, allowed: &[Vec<(PortsId, IpSet)>; 2], steps: &Steps)
     for (side, allowed) in allowed.iter().enumerate() {
         for (index, (ports, _)) in allowed.iter().enumerate() {
             let ports = reach.ports.set(*ports);
-            steps.spend((atoms.len() + names.len()).saturating_mul(8))?;
+            // Each is cut by the set, which takes as long as so many comparisons.
+            steps.spend((atoms.len() + names.len()).saturating_mul(64))?;
             let named = names.values_mut().filter(|atom| atom.ports.is_subset(ports));
             named.for_each(|atom| atom.of[side].push(index));
             split(&mut atoms, &ports.resolve(|_, _| None), side, index);

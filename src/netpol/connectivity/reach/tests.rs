@@ -116,3 +116,35 @@ fn a_rule_that_has_the_peer_or_the_port_is_a_near_miss() {
     let told: Vec<(usize, Lack)> = misses.map(|miss| (miss.rule.index, miss.lacks)).collect();
     assert_eq!(told, [(0, Lack::Port), (1, Lack::Peer)]);
 }
+
+#[test]
+fn too_many_sets_of_ports_are_counted_and_not_told_apart() {
+    let rules: Vec<serde_json::Value> = (0..MAX_PORT_SETS + 5)
+        .map(|number| {
+            let cidr = format!("10.{}.{}.0/24", number / 256, number % 256);
+            serde_json::json!({"to": [{"ipBlock": {"cidr": cidr}}], "ports": [{"port": number + 1}]})
+        })
+        .collect();
+    let spec = serde_json::json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": rules});
+    let policy = NetworkPolicy::parse("a", "wide", &spec).expect("a valid spec");
+    let pod = Pod {
+        namespace: "a".to_owned(),
+        kind: PodKind::Pod,
+        name: "web".to_owned(),
+        labels: Labels::new(),
+        ports: Vec::new(),
+        host_network: false,
+        addresses: Vec::new(),
+        controller: None,
+    };
+    let labels = Labels::new();
+    let space = Space {
+        name: "a",
+        labels: &labels,
+        policies: vec![&policy],
+        pods: vec![&pod],
+        unread: Vec::new(),
+    };
+    let reach = World::new([space], true).reach(End::Pod(&pod), Direction::Egress);
+    assert_eq!((reach.addresses.len(), reach.untold), (MAX_PORT_SETS, 5));
+}
