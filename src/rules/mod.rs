@@ -1,6 +1,7 @@
 //! The rules: one file each, with its documentation, its parameters, its check and its cases.
 //!
-//! To add one: a file here, and a line in [`RULES`]. The tests over the registry hold it to the rest.
+//! To add one: a file here, and a line in [`RULES`]. The tests over the registry hold it to the rest, and
+//! `UPDATE=1 cargo test --test docs` writes its documentation.
 
 use std::fmt;
 
@@ -24,6 +25,7 @@ mod missing_default_deny;
 mod namespace_name;
 mod namespace_needs_default_deny;
 mod namespace_required_labels;
+pub mod page;
 mod pattern;
 mod protected_namespace;
 mod protected_namespace_labels;
@@ -85,6 +87,14 @@ pub struct Meta {
     pub params: &'static [ParamDoc],
     /// Where the facts come from.
     pub references: &'static [&'static str],
+}
+
+impl Meta {
+    /// Its level in the built-in rule set, as rule sets name it.
+    #[must_use]
+    pub fn builtin_level(&self) -> &'static str {
+        self.builtin.map_or("off", Level::as_str)
+    }
 }
 
 /// What a rule's verdict rests on beside the object itself.

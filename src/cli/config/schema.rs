@@ -296,6 +296,23 @@ mod tests {
         assert_eq!(problems(&format!("{ENTRY}{entry}\n")).is_empty(), valid);
     }
 
+    /// The defaults as documented and the parameters of the examples are valid, for each rule its own.
+    #[test]
+    fn every_rule_has_its_parameters_and_no_others() {
+        for meta in RULES.iter().map(|rule| rule.meta()) {
+            let problems = |params: &str| {
+                let params: String = params.lines().map(|line| format!("        {line}\n")).collect();
+                let params = if params.is_empty() { params } else { format!("      params:\n{params}") };
+                problems(&format!("{ENTRY}rule: {}\n      level: deny\n{params}", meta.name))
+            };
+            let defaults = meta.params.iter().map(|param| format!("{}: {}", param.name, param.default));
+            for params in defaults.chain([String::new(), meta.example_params.to_owned()]) {
+                assert_eq!(problems(&params), [""; 0], "{}: {params}", meta.name);
+            }
+            assert_ne!(problems("noSuchParameter: 1"), [""; 0], "{}", meta.name);
+        }
+    }
+
     #[rstest]
     #[case::fine("{rules: [allow-all-egress], reason: because, expires: 2027-01-31}", true)]
     #[case::no_reason("{rules: [allow-all-egress]}", false)]
