@@ -55,7 +55,7 @@ fn loaded(path: &Path) -> Option<Inventory> {
         pods += namespace.pods.len();
         policies += namespace.policies.len();
     }
-    println!("{}: {} namespaces, {pods} pods, {policies} policies", path.display(), loaded.inventory.len());
+    println!("{}: {} namespaces, {pods} pods, {policies} policies", name(path), loaded.inventory.len());
     println!("{:<34}{:>10.3} s", "loaded in", took.as_secs_f64());
     loaded.problems.is_empty().then_some(loaded.inventory)
 }
@@ -95,4 +95,8 @@ fn peak_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
