@@ -12,7 +12,7 @@ use crate::config::cases::{self, Case, Given, KIND, Manifests, Suite};
 use crate::config::problem::{Problem, Severity};
 use crate::engine::Bound;
 use crate::inventory::Inventory;
-use crate::inventory::from_files::{DEFAULT_NAMESPACE, Loaded, lay, load};
+use crate::inventory::from_files::{Builder, DEFAULT_NAMESPACE, Loaded, lay};
 use crate::manifest::{self, Document, Reading};
 use crate::rules::RULES;
 
@@ -49,8 +49,7 @@ struct Common<'d> {
     document: &'d Document,
     folder: PathBuf,
     bound: Arc<Bound>,
-    reading: Reading,
-    inventory: Inventory,
+    given: Builder<'d>,
 }
 
 impl<'a> Gathered<'a> {
@@ -87,11 +86,13 @@ impl<'a> Gathered<'a> {
             None
         });
         let reading = manifests(document, &folder, &suite.given, problems);
-        let Loaded { inventory, problems: faults } = load(&reading, DEFAULT_NAMESPACE);
+        let mut given = Builder::new(DEFAULT_NAMESPACE);
+        given.add(&reading);
+        let Loaded { problems: faults, .. } = given.clone().finish();
         let broken = !problems.is_empty() || !faults.is_empty();
         self.problems.extend(faults.into_iter().map(|fault| fault + "\n"));
         let Some(bound) = bound.filter(|_| !broken) else { return };
-        let common = Common { document, folder, bound, reading, inventory: inventory.taken_for_whole() };
+        let common = Common { document, folder, bound, given };
         for case in suite.cases {
             match common.ready(case, problems) {
                 Ok(ready) => self.cases.extend(ready),
@@ -135,16 +136,15 @@ impl Common<'_> {
     /// `None` where something of its own is wrong, which is added to `problems`. The error has what is wrong with
     /// the manifests around it.
     fn ready(&self, case: Case, problems: &mut Vec<Problem>) -> Result<Option<Ready>, Vec<String>> {
-        let (before, mut inventory) = (problems.len(), self.inventory.clone());
-        if !case.given.is_empty() {
-            let mut reading = self.reading.clone();
-            reading.append(manifests(self.document, &self.folder, &case.given, problems));
-            let loaded = load(&reading, DEFAULT_NAMESPACE);
-            if !loaded.problems.is_empty() {
-                return Err(loaded.problems);
-            }
-            inventory = loaded.inventory.taken_for_whole();
+        let before = problems.len();
+        let reading = manifests(self.document, &self.folder, &case.given, problems);
+        let mut given = self.given.clone();
+        given.add(&reading);
+        let Loaded { inventory, problems: faults } = given.finish();
+        if !faults.is_empty() {
+            return Err(faults);
         }
+        let mut inventory = inventory.taken_for_whole();
         let [old, new] = [&case.old_object, &case.object]
             .map(|manifests| manifests.as_ref().and_then(|manifests| self.object(manifests, problems)));
         if let (Some(old), Some(new), Some(given)) = (&old, &new, &case.old_object)
