@@ -160,13 +160,8 @@ impl Reviewer {
         let (subject, judged) = match &task {
             Task::Judge(subject) => (Some(subject), self.judge(subject, &bound, origin, now, deadline).await),
             Task::Admit(subject) => (subject.as_ref(), self.unread(Report::default(), now)),
-            Task::CannotJudge { object: Some(object), .. }
-                if !bound.concerns(object, request.operation_label(), origin) =>
-            {
-                (None, self.unread(Report::default(), now))
-            }
             Task::CannotJudge { object, reason } => {
-                (None, self.unread(Report::unjudged(None, object.clone(), reason), now))
+                (None, self.unread(request.unread(object.as_ref(), reason, &bound, origin), now))
             }
         };
         let object = match &task {

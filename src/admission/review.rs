@@ -11,7 +11,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::finding::ObjectRef;
+use crate::engine::{Bound, Origin};
+use crate::finding::{ObjectRef, Report};
 use crate::netpol::policy::{NetworkPolicy, SpecProblem};
 use crate::object::{Change, Metadata, NamespaceObject, Operation, PolicyObject, Requester, Subject, policy_ref};
 
@@ -233,6 +234,15 @@ impl Request<'_> {
         } else {
             self.policy_task(operation, old.as_ref(), new.as_ref())
         }
+    }
+
+    /// What is said of an object that cannot be read: nothing where no entry is about such an object.
+    #[must_use]
+    pub fn unread(&self, object: Option<&ObjectRef>, reason: &str, bound: &Bound, origin: Origin) -> Report {
+        if object.is_some_and(|object| !bound.concerns(object, self.operation_label(), origin)) {
+            return Report::default();
+        }
+        Report::unjudged(None, object.cloned(), reason)
     }
 
     fn policy_task(&self, operation: Operation, old: Option<&Object<'_>>, new: Option<&Object<'_>>) -> Task {

@@ -1,4 +1,4 @@
-//! `portcullis config check|default|schema`.
+//! `portcullis config check|default|schema|test`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,6 +8,7 @@ use crate::config::problem::Severity;
 
 mod default;
 mod schema;
+mod test;
 
 /// Arguments of `portcullis config`.
 #[derive(Debug, clap::Args)]
@@ -28,6 +29,8 @@ enum Command {
     Default,
     /// Print the JSON Schema of rule sets, for editors
     Schema,
+    /// Hold a rule set to cases: requests, and what is to be said of them
+    Test(test::Args),
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -38,6 +41,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             Ok(text) => print(&(text + "\n")),
             Err(error) => cannot(error),
         },
+        Command::Test(args) => test::run(args),
     }
 }
 

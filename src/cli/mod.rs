@@ -44,7 +44,7 @@ enum Command {
     Diff(diff::Args),
     /// List the rules, or explain one of them
     Rules(rules::Args),
-    /// Check a rule set, show the built-in one or the schema of both
+    /// Check or test a rule set, show the built-in one or the schema of both
     Config(config::Args),
     /// Print manifests to start from
     Template(template::Args),

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use jiff::civil::Date;
 use serde_json::{Map, Value};
 
+use super::cases;
 use super::reader::{Reader, below, one_line, quoted};
 use super::valid::{Entry, Exemption, ExplainChanges, Matcher, OnCannotJudge, Pattern};
 use crate::finding::Level;
@@ -62,39 +63,47 @@ pub(super) struct Written {
 /// Reads one document.
 pub(super) fn read(reader: &mut Reader<'_>, value: &Value) -> Written {
     let mut written = Written::default();
-    let Some(map) = reader.mapping("", value, &["apiVersion", "kind", "metadata", "spec"]) else { return written };
-    let of_ours = |text: &str| text.starts_with("portcullis.dev/");
-    if let (Some(version), Some(kind)) = (map.get("apiVersion").and_then(Value::as_str), map.get("kind"))
-        && !of_ours(version)
-        && kind != KIND
-    {
-        // Another kind of object altogether: what its fields should be called in a rule set is no help.
-        let kind = kind.as_str().unwrap_or_default();
-        reader.error("kind", format!("this is a {} of {}, no {KIND}", quoted(kind), quoted(version)));
-        return written;
+    let Some((name, spec)) = head(reader, value, KIND) else { return written };
+    written.name = name;
+    if let Some(spec) = reader.mapping("spec", spec, &SPEC) {
+        read_scalars(reader, spec, &mut written);
+        read_lists(reader, spec, &mut written);
     }
-    for (key, wanted) in [("apiVersion", API_VERSION), ("kind", KIND)] {
+    written
+}
+
+/// The name and the `spec` of a document of that kind, with everything that is wrong around them told.
+pub(super) fn head<'v>(reader: &mut Reader<'_>, value: &'v Value, kind: &str) -> Option<(Option<String>, &'v Value)> {
+    let map = reader.mapping("", value, &["apiVersion", "kind", "metadata", "spec"])?;
+    let of_ours = |text: &str| text.starts_with("portcullis.dev/");
+    if let (Some(version), Some(found)) = (map.get("apiVersion").and_then(Value::as_str), map.get("kind"))
+        && !of_ours(version)
+        && found != kind
+    {
+        // Another kind of object altogether: what its fields should be called in one of ours is no help.
+        let found = found.as_str().unwrap_or_default();
+        reader.error("kind", format!("this is a {} of {}, no {kind}", quoted(found), quoted(version)));
+        return None;
+    }
+    for (key, wanted) in [("apiVersion", API_VERSION), ("kind", kind)] {
         match map.get(key) {
             Some(found) => _ = reader.word(key, found, &[(wanted, ())]),
             None => reader.error("", format!("`{key}: {wanted}` is missing")),
         }
     }
-    if let Some(metadata) = map.get("metadata") {
-        let known = ["name", "namespace", "labels", "annotations"];
-        if let Some(name) = reader.mapping("metadata", metadata, &known).and_then(|metadata| metadata.get("name")) {
-            written.name = reader.line("metadata.name", name);
-        }
+    let another = if kind == KIND { cases::KIND } else { KIND };
+    if map.get("kind").is_some_and(|found| found == another) {
+        return None; // Told above, and every field of it would be told as well.
     }
-    match map.get("spec") {
-        Some(spec) => {
-            if let Some(spec) = reader.mapping("spec", spec, &SPEC) {
-                read_scalars(reader, spec, &mut written);
-                read_lists(reader, spec, &mut written);
-            }
-        }
-        None => reader.error("", "`spec` is missing: that is where the rules stand"),
+    let known = ["name", "namespace", "labels", "annotations"];
+    let metadata = map.get("metadata").and_then(|metadata| reader.mapping("metadata", metadata, &known));
+    let name = metadata.and_then(|metadata| metadata.get("name")).and_then(|name| reader.line("metadata.name", name));
+    let spec = map.get("spec");
+    if spec.is_none() {
+        let stand = if kind == KIND { "rules" } else { "cases" };
+        reader.error("", format!("`spec` is missing: that is where the {stand} stand"));
     }
-    written
+    spec.map(|spec| (name, spec))
 }
 
 fn read_scalars(reader: &mut Reader<'_>, spec: &Map<String, Value>, written: &mut Written) {

@@ -1,6 +1,5 @@
 //! A fixed inventory from manifests: `--inventory PATH`, a folder of them or a dump of a cluster.
 
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
@@ -51,16 +50,9 @@ pub struct Loaded {
 /// Makes the most of some manifests. What names no namespace is in `default_namespace`.
 #[must_use]
 pub fn load(reading: &Reading, default_namespace: &str) -> Loaded {
-    let mut builder = Builder {
-        inventory: Inventory::default(),
-        default_namespace,
-        seen: HashMap::new(),
-        problems: reading.problems.iter().map(ToString::to_string).collect(),
-    };
-    for document in &reading.documents {
-        builder.add(document);
-    }
-    Loaded { inventory: builder.inventory, problems: builder.problems }
+    let mut builder = Builder::new(default_namespace);
+    builder.add(reading);
+    builder.finish()
 }
 
 impl Fixed {
@@ -102,16 +94,37 @@ impl Source for Fixed {
     fn admitted(&self, _subject: &Subject) {}
 }
 
-struct Builder<'a> {
+/// Manifests as they are taken, set by set. A copy costs a few pointers, to go on in several ways from one beginning.
+#[derive(Clone, Debug)]
+pub struct Builder<'a> {
     inventory: Inventory,
     default_namespace: &'a str,
     /// Kind, namespace and name of everything taken, with where it was.
-    seen: HashMap<(&'static str, String, String), &'a Document>,
+    seen: imbl::HashMap<(&'static str, String, String), &'a Document>,
     problems: Vec<String>,
 }
 
 impl<'a> Builder<'a> {
-    fn add(&mut self, document: &'a Document) {
+    /// Nothing yet. What names no namespace will be in `default_namespace`.
+    #[must_use]
+    pub fn new(default_namespace: &'a str) -> Self {
+        let (inventory, seen) = (Inventory::default(), imbl::HashMap::new());
+        Self { inventory, default_namespace, seen, problems: Vec::new() }
+    }
+
+    /// Takes some manifests.
+    pub fn add(&mut self, reading: &'a Reading) {
+        self.problems.extend(reading.problems.iter().map(ToString::to_string));
+        reading.documents.iter().for_each(|document| self.take(document));
+    }
+
+    /// What it amounts to.
+    #[must_use]
+    pub fn finish(self) -> Loaded {
+        Loaded { inventory: self.inventory, problems: self.problems }
+    }
+
+    fn take(&mut self, document: &'a Document) {
         match object::read(document, self.default_namespace) {
             Read::Subject(subject) => {
                 let ObjectRef { kind, .. } = subject.object_ref();

@@ -65,6 +65,27 @@ impl Document {
         place
     }
 
+    /// What stands in a field as documents of their own, which know their places as this one does: one, or the
+    /// objects of the list it is. None where the field is not there.
+    #[must_use]
+    pub fn parts(&self, field: &str) -> Vec<Self> {
+        let (mut spot, mut value, mut rest) = (&self.spot, &self.value, field);
+        while !rest.is_empty() {
+            let Some((inner, _, after)) = step(spot, rest) else { return Vec::new() };
+            let taken = rest.strip_suffix(after).unwrap_or(rest).trim_start_matches('.');
+            let taken = taken.strip_prefix('[').and_then(|taken| taken.strip_suffix(']')).unwrap_or(taken);
+            let next = match value {
+                Value::Array(items) => taken.parse::<usize>().ok().and_then(|index| items.get(index)),
+                _ => value.get(taken.trim_matches(['"', '\''])),
+            };
+            let Some(next) = next else { return Vec::new() };
+            (spot, value, rest) = (inner, next, after);
+        }
+        let mut parts = Vec::new();
+        Self::new(&self.file, value.clone(), spot.clone()).unfold_into(&mut parts);
+        parts
+    }
+
     /// Puts the object, or the objects of the list it is, into `into`.
     pub(super) fn unfold_into(mut self, into: &mut Vec<Self>) {
         let kind = self.kind().to_owned();

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::{Error, Place, Reading, parse, read};
+use super::{Document, Error, Place, Reading, parse, read};
 
 /// The value of the only document.
 fn value(text: &str) -> Value {
@@ -306,4 +306,21 @@ fn a_large_dump_is_read_in_seconds() {
     let reading = parse("x.yaml", &text);
     assert_eq!((reading.documents.len(), reading.problems.len()), (100_000, 0));
     println!("{} MB in {:?}", text.len() / 1_000_000, began.elapsed());
+}
+
+#[test]
+fn a_part_is_a_document_that_knows_its_places() {
+    let text = "a:\n  - b: {x.y/z: {kind: List, items: [{kind: A}, {kind: B, c: 1}]}}\n    d: &d {e: 1}\n    f: *d\n";
+    let document = &parse("x.yaml", text).documents[0];
+    let part = &document.parts("a[0].d")[0];
+    assert_eq!((&part.value, part.line, &*part.file), (&json!({"e": 1}), 3, "x.yaml"));
+    assert_eq!(part.place("e"), Place { line: 3, column: 12 });
+    assert_eq!(document.parts("a[0].f")[0].value, json!({"e": 1}));
+    let list = document.parts("a[0].b[x.y/z]");
+    assert_eq!(list.iter().map(Document::kind).collect::<Vec<_>>(), ["A", "B"]);
+    assert_eq!(list[1].place("c"), Place { line: 2, column: 58 });
+    assert_eq!(document.parts("a[0].b.x.y/z").len(), 2);
+    for nowhere in ["a[1]", "b", "a[0].d.e.g", "a[x]"] {
+        assert!(document.parts(nowhere).is_empty(), "{nowhere}");
+    }
 }

@@ -252,11 +252,13 @@ mod tests {
         errors.map(|error| format!("{}: {error}", error.instance_path())).collect()
     }
 
-    /// Those of the documentation, whole ones.
+    const HEAD: &str = "apiVersion: portcullis.dev/v1alpha1\nkind: RuleSet\n";
+
+    /// The rule sets of the documentation, whole ones.
     fn examples() -> Vec<&'static str> {
         let page = include_str!("../../../docs/rule-sets.md");
         let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
-        blocks.filter(|block| block.starts_with("apiVersion: portcullis.dev/")).collect()
+        blocks.filter(|block| block.starts_with(HEAD)).collect()
     }
 
     #[test]
