@@ -26,12 +26,15 @@ mod missing_default_deny;
 mod namespace_name;
 mod namespace_needs_default_deny;
 mod namespace_required_labels;
+mod opening;
 pub mod page;
 mod pattern;
 mod protected_namespace;
 mod protected_namespace_labels;
 mod reach;
+mod unrestricted_ports;
 mod webhook_exemption;
+mod wide_port_range;
 
 /// Every rule, sorted by name.
 pub static RULES: &[&dyn Rule] = &[
@@ -46,7 +49,9 @@ pub static RULES: &[&dyn Rule] = &[
     &namespace_required_labels::NamespaceRequiredLabels,
     &protected_namespace::ProtectedNamespace,
     &protected_namespace_labels::ProtectedNamespaceLabels,
+    &unrestricted_ports::UnrestrictedPorts,
     &webhook_exemption::WebhookExemption,
+    &wide_port_range::WidePortRange,
 ];
 
 /// A parameter as documented.
