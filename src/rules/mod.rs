@@ -18,8 +18,10 @@ use crate::netpol::policy::NetworkPolicy;
 use crate::object::{Change, Metadata, Subject};
 
 mod allow_all;
+mod cluster_cidr_in_ipblock;
 mod egress_metadata_endpoint;
 mod egress_private_cidr;
+mod forbidden_ports;
 mod ingress_from_anywhere;
 mod labelling;
 mod missing_default_deny;
@@ -40,8 +42,10 @@ mod wide_port_range;
 pub static RULES: &[&dyn Rule] = &[
     &allow_all::AllowAllEgress,
     &allow_all::AllowAllIngress,
+    &cluster_cidr_in_ipblock::ClusterCidrInIpblock,
     &egress_metadata_endpoint::EgressMetadataEndpoint,
     &egress_private_cidr::EgressPrivateCidr,
+    &forbidden_ports::ForbiddenPorts,
     &ingress_from_anywhere::IngressFromAnywhere,
     &missing_default_deny::MissingDefaultDeny,
     &namespace_name::NamespaceName,
