@@ -19,6 +19,7 @@ use crate::object::{Change, Metadata, Subject};
 
 mod allow_all;
 mod cluster_cidr_in_ipblock;
+mod cni_unsupported_field;
 mod egress_metadata_endpoint;
 mod egress_private_cidr;
 mod forbidden_ports;
@@ -43,6 +44,7 @@ pub static RULES: &[&dyn Rule] = &[
     &allow_all::AllowAllEgress,
     &allow_all::AllowAllIngress,
     &cluster_cidr_in_ipblock::ClusterCidrInIpblock,
+    &cni_unsupported_field::CniUnsupportedField,
     &egress_metadata_endpoint::EgressMetadataEndpoint,
     &egress_private_cidr::EgressPrivateCidr,
     &forbidden_ports::ForbiddenPorts,
