@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::ip_set::IpSet;
-use super::port_set::PortSet;
+use super::port_set::{PortSet, Protocol};
 use super::selector::Selector;
 pub use super::value::SpecProblem;
 use ipnet::IpNet;
@@ -96,6 +96,22 @@ pub struct PolicyRule {
     pub peers: Vec<Peer>,
     /// The ports; [`PortSet::all`] where the rule names none.
     pub ports: PortSet,
+    /// Which of its ports are written as ranges, with `endPort`: what a reader of the policy sees, and some CNI plugins
+    /// do not. They are part of `ports`.
+    pub ranges: Vec<PortRange>,
+}
+
+/// One item of a rule's `ports` that has an `endPort`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// Its position in the list.
+    pub index: usize,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// `port`
+    pub first: u16,
+    /// `endPort`, included.
+    pub last: u16,
 }
 
 /// One peer of a rule.

@@ -18,33 +18,46 @@ use crate::netpol::policy::NetworkPolicy;
 use crate::object::{Change, Metadata, Subject};
 
 mod allow_all;
+mod cluster_cidr_in_ipblock;
+mod cni_unsupported_field;
 mod egress_metadata_endpoint;
 mod egress_private_cidr;
+mod forbidden_ports;
+mod ingress_from_anywhere;
 mod labelling;
 mod missing_default_deny;
 mod namespace_name;
 mod namespace_needs_default_deny;
 mod namespace_required_labels;
+mod opening;
 pub mod page;
 mod pattern;
 mod protected_namespace;
 mod protected_namespace_labels;
 mod reach;
+mod unrestricted_ports;
 mod webhook_exemption;
+mod wide_port_range;
 
 /// Every rule, sorted by name.
 pub static RULES: &[&dyn Rule] = &[
     &allow_all::AllowAllEgress,
     &allow_all::AllowAllIngress,
+    &cluster_cidr_in_ipblock::ClusterCidrInIpblock,
+    &cni_unsupported_field::CniUnsupportedField,
     &egress_metadata_endpoint::EgressMetadataEndpoint,
     &egress_private_cidr::EgressPrivateCidr,
+    &forbidden_ports::ForbiddenPorts,
+    &ingress_from_anywhere::IngressFromAnywhere,
     &missing_default_deny::MissingDefaultDeny,
     &namespace_name::NamespaceName,
     &namespace_needs_default_deny::NamespaceNeedsDefaultDeny,
     &namespace_required_labels::NamespaceRequiredLabels,
     &protected_namespace::ProtectedNamespace,
     &protected_namespace_labels::ProtectedNamespaceLabels,
+    &unrestricted_ports::UnrestrictedPorts,
     &webhook_exemption::WebhookExemption,
+    &wide_port_range::WidePortRange,
 ];
 
 /// A parameter as documented.

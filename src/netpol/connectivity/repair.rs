@@ -60,7 +60,7 @@ impl<'a> World<'a> {
         if side.allows() {
             return None;
         }
-        let rule = PolicyRule { peers: vec![peer(&pod.namespace, other)], ports: ports.clone() };
+        let rule = PolicyRule { peers: vec![peer(&pod.namespace, other)], ports: ports.clone(), ranges: Vec::new() };
         let (ingress, egress) = match direction {
             Direction::Ingress => (vec![rule], Vec::new()),
             Direction::Egress => (Vec::new(), vec![rule]),

@@ -13,7 +13,7 @@ use super::super::ip_set::parse_cidr;
 use super::super::port_set::{PortSet, Protocol};
 use super::super::selector::{Operator, Requirement, Selector};
 use super::super::value::{Fields, KeyShown, Problems, SpecProblem, quoted};
-use super::{Direction, NetworkPolicy, Peer, PolicyRule, PolicySpec};
+use super::{Direction, NetworkPolicy, Peer, PolicyRule, PolicySpec, PortRange};
 
 impl NetworkPolicy {
     /// Reads a `spec`. `Null`, as for an absent spec, is the empty one.
@@ -85,7 +85,18 @@ fn rule(problems: &mut Problems, field: Arguments<'_>, value: &Value, direction:
     let written = problems.list(list_field, fields.get("ports"));
     let ports = written.iter().enumerate().map(|(i, value)| port(problems, format_args!("{list_field}[{i}]"), value));
     let ports = if written.is_empty() { PortSet::all() } else { PortSet::union_of(ports) };
-    PolicyRule { peers, ports }
+    PolicyRule { peers, ports, ranges: ranges(written) }
+}
+
+/// The items with an `endPort`. What is wrong with any of them is found where they are read as ports.
+fn ranges(written: &[Value]) -> Vec<PortRange> {
+    let number = |value: &Value, key| value.get(key)?.as_u64().and_then(|number| u16::try_from(number).ok());
+    let range = |(index, value): (usize, &Value)| {
+        let (first, last) = (number(value, "port")?, number(value, "endPort")?);
+        let protocol = value.get("protocol").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        Some(PortRange { index, protocol: protocol.unwrap_or(Protocol::Tcp), first, last })
+    };
+    written.iter().enumerate().filter_map(range).collect()
 }
 
 fn peer(problems: &mut Problems, field: Arguments<'_>, value: &Value) -> Option<Peer> {

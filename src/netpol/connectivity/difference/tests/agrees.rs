@@ -54,8 +54,11 @@ fn peer() -> impl Strategy<Value = Peer> {
 }
 
 fn rules() -> impl Strategy<Value = Vec<PolicyRule>> {
-    let rule =
-        (proptest::collection::vec(peer(), 0..3), ports()).prop_map(|(peers, ports)| PolicyRule { peers, ports });
+    let rule = (proptest::collection::vec(peer(), 0..3), ports()).prop_map(|(peers, ports)| PolicyRule {
+        peers,
+        ports,
+        ranges: Vec::new(),
+    });
     proptest::collection::vec(rule, 0..3)
 }
 
