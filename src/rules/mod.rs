@@ -27,9 +27,11 @@ mod namespace_needs_default_deny;
 mod namespace_required_labels;
 pub mod page;
 mod pattern;
+mod peers;
 mod protected_namespace;
 mod protected_namespace_labels;
 mod reach;
+mod split_peer;
 mod webhook_exemption;
 
 /// Every rule, sorted by name.
@@ -44,6 +46,7 @@ pub static RULES: &[&dyn Rule] = &[
     &namespace_required_labels::NamespaceRequiredLabels,
     &protected_namespace::ProtectedNamespace,
     &protected_namespace_labels::ProtectedNamespaceLabels,
+    &split_peer::SplitPeer,
     &webhook_exemption::WebhookExemption,
 ];
 
