@@ -32,6 +32,7 @@ mod protected_namespace;
 mod protected_namespace_labels;
 mod reach;
 mod split_peer;
+mod split_rule;
 mod webhook_exemption;
 
 /// Every rule, sorted by name.
@@ -47,6 +48,7 @@ pub static RULES: &[&dyn Rule] = &[
     &protected_namespace::ProtectedNamespace,
     &protected_namespace_labels::ProtectedNamespaceLabels,
     &split_peer::SplitPeer,
+    &split_rule::SplitRule,
     &webhook_exemption::WebhookExemption,
 ];
 
