@@ -18,6 +18,7 @@ use crate::netpol::policy::NetworkPolicy;
 use crate::object::{Change, Metadata, Subject};
 
 mod allow_all;
+mod any_namespace_peer;
 mod egress_metadata_endpoint;
 mod egress_private_cidr;
 mod labelling;
@@ -39,6 +40,7 @@ mod webhook_exemption;
 pub static RULES: &[&dyn Rule] = &[
     &allow_all::AllowAllEgress,
     &allow_all::AllowAllIngress,
+    &any_namespace_peer::AnyNamespacePeer,
     &egress_metadata_endpoint::EgressMetadataEndpoint,
     &egress_private_cidr::EgressPrivateCidr,
     &missing_default_deny::MissingDefaultDeny,
