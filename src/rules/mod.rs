@@ -34,6 +34,7 @@ mod protected_namespace_labels;
 mod reach;
 mod split_peer;
 mod split_rule;
+mod unpinned_namespace_selector;
 mod webhook_exemption;
 
 /// Every rule, sorted by name.
@@ -51,6 +52,7 @@ pub static RULES: &[&dyn Rule] = &[
     &protected_namespace_labels::ProtectedNamespaceLabels,
     &split_peer::SplitPeer,
     &split_rule::SplitRule,
+    &unpinned_namespace_selector::UnpinnedNamespaceSelector,
     &webhook_exemption::WebhookExemption,
 ];
 
@@ -253,6 +255,16 @@ pub struct Draft {
 #[must_use]
 pub fn find(name: &str) -> Option<&'static dyn Rule> {
     RULES.iter().copied().find(|rule| rule.meta().name == name)
+}
+
+/// The labels of namespaces that an entry of that rule protects: keys, and with `*` at the end what keys begin with.
+#[must_use]
+pub fn protected_labels(rule: &str, params: &Value) -> Vec<String> {
+    if rule == protected_namespace_labels::ProtectedNamespaceLabels.meta().name {
+        protected_namespace_labels::protected_labels(params)
+    } else {
+        Vec::new()
+    }
 }
 
 /// Reads parameters into their type; `null` is all defaults.
