@@ -27,7 +27,7 @@ use crate::netpol::groups::{Groups, parse_all};
 use crate::netpol::ip_set::IpSet;
 use crate::netpol::selector::Selector;
 use crate::object::{Change, Subject};
-use crate::rules::{CannotTell, Context, Meta, ParamError, Rule};
+use crate::rules::{CannotTell, Context, Meta, ParamError, Rule, protected_labels};
 
 mod changes;
 mod entry;
@@ -135,7 +135,7 @@ fn known_params(entry: &Entry, meta: &Meta, errors: &mut Vec<BindError>) -> Valu
     params
 }
 
-/// The built-in address groups and those of the rule set.
+/// The built-in address groups and those of the rule set, and the labels that its entries protect.
 fn groups(rule_set: &RuleSet, errors: &mut Vec<BindError>) -> Groups {
     let mut groups = Groups::builtin();
     for (name, cidrs) in &rule_set.cidr_groups {
@@ -149,6 +149,8 @@ fn groups(rule_set: &RuleSet, errors: &mut Vec<BindError>) -> Groups {
             Err(message) => errors.push(BindError { field, message }),
         }
     }
+    let in_force = rule_set.rules.iter().filter(|entry| entry.level.is_some());
+    groups.protected_labels = in_force.flat_map(|entry| protected_labels(&entry.rule, &entry.params)).collect();
     groups
 }
 

@@ -1,4 +1,4 @@
-//! The address groups that have names of their own.
+//! What a rule set names once for all of its rules: groups of addresses, and protected labels of namespaces.
 
 use std::collections::BTreeMap;
 
@@ -49,21 +49,26 @@ const METADATA: [&str; 11] = [
     "fd20:ce::254/128",   // Google Cloud over IPv6
 ];
 
-/// Address groups by name: the built-in ones and those a rule set adds.
+/// Address groups by name, the built-in ones and those a rule set adds, and the labels of namespaces it protects.
 #[derive(Clone, Debug)]
-pub struct Groups(BTreeMap<String, IpSet>);
+pub struct Groups {
+    addresses: BTreeMap<String, IpSet>,
+    /// Keys of labels that only some may set on namespaces; with `*` at the end, what such keys begin with.
+    pub protected_labels: Vec<String>,
+}
 
 impl Groups {
-    /// The built-in groups.
+    /// The built-in groups, and no protected labels.
     #[must_use]
     pub fn builtin() -> Self {
         let set = |group: &Group| group.cidrs.iter().filter_map(|text| parse_cidr(text).ok()).collect::<IpSet>();
-        Self(GROUPS.iter().map(|group| (group.name.to_owned(), set(group))).collect())
+        let addresses = GROUPS.iter().map(|group| (group.name.to_owned(), set(group))).collect();
+        Self { addresses, protected_labels: Vec::new() }
     }
 
     /// With one more group. A name that is already there is given its new meaning.
     pub fn insert(&mut self, name: &str, addresses: IpSet) {
-        self.0.insert(name.to_owned(), addresses);
+        self.addresses.insert(name.to_owned(), addresses);
     }
 
     /// The addresses of a group.
@@ -71,8 +76,8 @@ impl Groups {
     /// # Errors
     /// One line with the names there are, for a name that is none.
     pub fn get(&self, name: &str) -> Result<&IpSet, String> {
-        self.0.get(name).ok_or_else(|| {
-            let names: Vec<&str> = self.0.keys().map(String::as_str).collect();
+        self.addresses.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.addresses.keys().map(String::as_str).collect();
             format!("there is no address group `{name}`; there are {}", names.join(", "))
         })
     }

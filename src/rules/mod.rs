@@ -18,6 +18,7 @@ use crate::netpol::policy::NetworkPolicy;
 use crate::object::{Change, Metadata, Subject};
 
 mod allow_all;
+mod any_namespace_peer;
 mod cluster_cidr_in_ipblock;
 mod cni_unsupported_field;
 mod egress_metadata_endpoint;
@@ -30,19 +31,26 @@ mod namespace_name;
 mod namespace_needs_default_deny;
 mod namespace_required_labels;
 mod opening;
-pub mod page;
 mod pattern;
+mod peers;
+mod policy_metadata;
 mod protected_namespace;
 mod protected_namespace_labels;
 mod reach;
+mod required;
+mod split_peer;
+mod split_rule;
+mod unpinned_namespace_selector;
 mod unrestricted_ports;
 mod webhook_exemption;
 mod wide_port_range;
+pub mod page;
 
 /// Every rule, sorted by name.
 pub static RULES: &[&dyn Rule] = &[
     &allow_all::AllowAllEgress,
     &allow_all::AllowAllIngress,
+    &any_namespace_peer::AnyNamespacePeer,
     &cluster_cidr_in_ipblock::ClusterCidrInIpblock,
     &cni_unsupported_field::CniUnsupportedField,
     &egress_metadata_endpoint::EgressMetadataEndpoint,
@@ -53,8 +61,12 @@ pub static RULES: &[&dyn Rule] = &[
     &namespace_name::NamespaceName,
     &namespace_needs_default_deny::NamespaceNeedsDefaultDeny,
     &namespace_required_labels::NamespaceRequiredLabels,
+    &policy_metadata::PolicyMetadata,
     &protected_namespace::ProtectedNamespace,
     &protected_namespace_labels::ProtectedNamespaceLabels,
+    &split_peer::SplitPeer,
+    &split_rule::SplitRule,
+    &unpinned_namespace_selector::UnpinnedNamespaceSelector,
     &unrestricted_ports::UnrestrictedPorts,
     &webhook_exemption::WebhookExemption,
     &wide_port_range::WidePortRange,
@@ -259,6 +271,16 @@ pub struct Draft {
 #[must_use]
 pub fn find(name: &str) -> Option<&'static dyn Rule> {
     RULES.iter().copied().find(|rule| rule.meta().name == name)
+}
+
+/// The labels of namespaces that an entry of that rule protects: keys, and with `*` at the end what keys begin with.
+#[must_use]
+pub fn protected_labels(rule: &str, params: &Value) -> Vec<String> {
+    if rule == protected_namespace_labels::ProtectedNamespaceLabels.meta().name {
+        protected_namespace_labels::protected_labels(params)
+    } else {
+        Vec::new()
+    }
 }
 
 /// Reads parameters into their type; `null` is all defaults.

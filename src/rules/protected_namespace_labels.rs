@@ -116,7 +116,7 @@ impl Rule for ProtectedNamespaceLabels {
 }
 
 /// Holds a prefix to what keys can begin with.
-fn check_prefix(param: &str, prefix: &str) -> Result<(), ParamError> {
+pub(super) fn check_prefix(param: &str, prefix: &str) -> Result<(), ParamError> {
     // With what may follow, it has to be a key.
     if prefix.is_empty() {
         return Err(ParamError::at(param, "must not be empty: it would protect every label"));
@@ -127,6 +127,14 @@ fn check_prefix(param: &str, prefix: &str) -> Result<(), ParamError> {
             format!("no label's key can begin with `{prefix}`: write it as in `firewall.example.com/`"),
         )
     })
+}
+
+/// The keys that an entry with these parameters protects, prefixes with `*` at the end. What is wrong with the
+/// parameters is said where the entry is bound.
+pub(super) fn protected_labels(params: &Value) -> Vec<String> {
+    let params: Params = typed(params).unwrap_or_default();
+    let prefixed = |prefix: String| format!("{prefix}*");
+    params.keys.into_iter().filter_map(|item| item.key.or_else(|| item.prefix.map(prefixed))).collect()
 }
 
 struct Bound(Vec<Protected>);
