@@ -18,6 +18,7 @@ use crate::netpol::policy::NetworkPolicy;
 use crate::object::{Change, Metadata, Subject};
 
 mod allow_all;
+mod defeated_default_deny;
 mod egress_metadata_endpoint;
 mod egress_private_cidr;
 mod labelling;
@@ -36,6 +37,7 @@ mod webhook_exemption;
 pub static RULES: &[&dyn Rule] = &[
     &allow_all::AllowAllEgress,
     &allow_all::AllowAllIngress,
+    &defeated_default_deny::DefeatedDefaultDeny,
     &egress_metadata_endpoint::EgressMetadataEndpoint,
     &egress_private_cidr::EgressPrivateCidr,
     &missing_default_deny::MissingDefaultDeny,
