@@ -18,6 +18,7 @@ use crate::netpol::policy::NetworkPolicy;
 use crate::object::{Change, Metadata, Subject};
 
 mod allow_all;
+mod blocked_dns;
 mod defeated_default_deny;
 mod egress_metadata_endpoint;
 mod egress_private_cidr;
@@ -37,6 +38,7 @@ mod webhook_exemption;
 pub static RULES: &[&dyn Rule] = &[
     &allow_all::AllowAllEgress,
     &allow_all::AllowAllIngress,
+    &blocked_dns::BlockedDns,
     &defeated_default_deny::DefeatedDefaultDeny,
     &egress_metadata_endpoint::EgressMetadataEndpoint,
     &egress_private_cidr::EgressPrivateCidr,
