@@ -5,18 +5,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::traffic::Traffic;
 use super::{
     CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamDoc, ParamError, Rule, SHOWN, some_of, typed,
 };
 use crate::finding::{Evidence, Level};
-use crate::inventory::{METADATA_NAME, NamespaceState};
+use crate::inventory::NamespaceState;
 use crate::netpol::coverage::{Accept, default_deny};
-use crate::netpol::extent::{Extent, contained};
 use crate::netpol::groups::Groups;
-use crate::netpol::ip_set::IpSet;
-use crate::netpol::policy::{Direction, NetworkPolicy, Peer, PolicyRule, addresses_of};
-use crate::netpol::port_set::{PortSet, Protocol};
-use crate::netpol::selector::{Cover, Labels, Operator, Requirement, Selector};
+use crate::netpol::policy::{Direction, NetworkPolicy, Peer, PolicyRule};
+use crate::netpol::port_set::Protocol;
+use crate::netpol::selector::{Cover, Labels};
 
 /// The rule.
 pub(super) struct DefeatedDefaultDeny;
@@ -154,7 +153,7 @@ fn opens_everything(
     namespace: &NamespaceState,
 ) -> Result<bool, CannotTell> {
     let rules =
-        || policies.iter().flat_map(|policy| policy.spec.rules(direction).iter().map(move |rule| (policy, rule)));
+        || policies.iter().flat_map(|policy| policy.spec.rules(direction).iter().map(move |rule| (*policy, rule)));
     // Hardly any namespace gets past this: a few peers and a port that must be open if everything is.
     let probed = |address| {
         let plain = Labels::new();
@@ -164,67 +163,13 @@ fn opens_everything(
     if !probes.into_iter().all(probed) {
         return Ok(false);
     }
-    let addresses: Vec<Extent> = rules()
-        .map(|(policy, rule)| Extent {
-            pods: policy.spec.pod_selector.clone(),
-            addresses: addresses_of(&rule.peers),
-            ports: rule.ports.clone(),
-        })
-        .collect();
-    let peers: Vec<Extent> = rules()
-        .flat_map(|(policy, rule)| {
-            let pairs = pairs(policy, rule).into_iter();
-            pairs.map(|pods| Extent { pods, addresses: IpSet::all(), ports: rule.ports.clone() })
-        })
-        .collect();
-    let open = |pods, extents: &[Extent]| {
-        let everything = Extent { pods, addresses: IpSet::all(), ports: PortSet::all() };
-        contained(&[everything], extents).ok_or_else(|| too_many(namespace, direction))
-    };
-    // Every namespace bears its name as a label.
-    let named = Selector::new(vec![Requirement::new(key_of(NAMESPACE, METADATA_NAME), Operator::Exists, [""; 0])]);
-    Ok(open(Selector::everything(), &addresses)? && open(named, &peers)?)
+    Traffic::everything().is_within(&Traffic::of(rules())).ok_or_else(|| too_many(namespace, direction))
 }
 
 /// Whether a rule may let that address through on a port that nobody asks for by number.
 fn may_allow(rule: &PolicyRule, address: IpAddr) -> bool {
     let holds = |peer: &Peer| matches!(peer, Peer::IpBlock { cidr, .. } if cidr.contains(&address));
     rule.ports.contains(Protocol::Sctp, 9) && (rule.peers.is_empty() || rule.peers.iter().any(holds))
-}
-
-/// Whose label a requirement on a pair of pods is about. No label key begins like this.
-const PEER: &str = "peer:";
-const NAMESPACE: &str = "namespace:";
-
-fn key_of(whose: &str, key: &str) -> String {
-    format!("{whose}{key}")
-}
-
-/// The pairs of a selected pod and a peer that a rule brings together, as selectors over the labels of both and of
-/// the peer's namespace.
-fn pairs(policy: &NetworkPolicy, rule: &PolicyRule) -> Vec<Selector> {
-    let selected = policy.spec.pod_selector.requirements();
-    if rule.peers.is_empty() {
-        return vec![policy.spec.pod_selector.clone()];
-    }
-    let about = |whose: &'static str, selector: &Selector| {
-        let mut requirements = selector.requirements().to_vec();
-        for requirement in &mut requirements {
-            requirement.key = key_of(whose, &requirement.key);
-        }
-        requirements
-    };
-    let own = || Selector::labels([(METADATA_NAME, policy.namespace.as_str())]);
-    let pair = |peer: &Peer| match peer {
-        Peer::IpBlock { .. } => None,
-        Peer::Pods { namespace, pod } => {
-            let mut requirements = selected.to_vec();
-            requirements.extend(about(NAMESPACE, &namespace.clone().unwrap_or_else(own)));
-            requirements.extend(about(PEER, &pod.clone().unwrap_or_default()));
-            Some(Selector::new(requirements))
-        }
-    };
-    rule.peers.iter().filter_map(pair).collect()
 }
 
 fn draft(cx: &Context<'_>, policy: &NetworkPolicy, direction: Direction, all: &[&NetworkPolicy]) -> Draft {

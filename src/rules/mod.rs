@@ -27,11 +27,13 @@ mod missing_default_deny;
 mod namespace_name;
 mod namespace_needs_default_deny;
 mod namespace_required_labels;
+mod no_effect;
 pub mod page;
 mod pattern;
 mod protected_namespace;
 mod protected_namespace_labels;
 mod reach;
+mod traffic;
 mod webhook_exemption;
 
 /// Every rule, sorted by name.
@@ -46,6 +48,7 @@ pub static RULES: &[&dyn Rule] = &[
     &namespace_name::NamespaceName,
     &namespace_needs_default_deny::NamespaceNeedsDefaultDeny,
     &namespace_required_labels::NamespaceRequiredLabels,
+    &no_effect::NoEffect,
     &protected_namespace::ProtectedNamespace,
     &protected_namespace_labels::ProtectedNamespaceLabels,
     &webhook_exemption::WebhookExemption,
