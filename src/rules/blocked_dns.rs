@@ -31,7 +31,7 @@ static META: Meta = Meta {
     what: "A request after which pods are isolated for egress and no policy of the namespace lets DNS through for \
            them: those its policy selects, and those that lose DNS by its change or deletion. All policies of the \
            namespace count together. DNS by UDP only and by TCP only are told apart. Pods that are allowed nothing at \
-           all need no names: they are told of only where no policy of the namespace lets DNS through. In `check` all \
+           all need no names, so a default deny without rules is never found. In `check` all \
            manifests count together, and pods are told of once. A peer that names `kube-system` by a label which that \
            namespace does not bear, such as `name: kube-system`, lets nothing through.",
     why: "Nearly everything a pod does begins with a lookup, so that its other rules are worth nothing without. The \
@@ -155,7 +155,7 @@ impl Check for Params {
 /// The namespace after the request, seen by what lets the protocols in question through.
 struct View<'a> {
     cx: &'a Context<'a>,
-    /// Policies that isolate for egress, and whose pods need names.
+    /// Policies with egress rules: a pod that may send nothing needs no names.
     needy: Vec<&'a NetworkPolicy>,
     /// Selectors of those that let DNS through.
     served: Vec<&'a Selector>,
@@ -169,10 +169,7 @@ impl<'a> View<'a> {
         let policies = || cx.around.after.policies.values().map(|policy| &**policy);
         let served: Vec<&Selector> =
             policies().filter(|policy| serves(policy)).map(|policy| &policy.spec.pod_selector).collect();
-        let anybody = policies().any(|policy| params.serves(policy, Missing::Both, cx.inventory));
-        let needs = |policy: &&NetworkPolicy| {
-            policy.spec.isolates_egress && (!anybody || !policy.spec.rules(Direction::Egress).is_empty())
-        };
+        let needs = |policy: &&NetworkPolicy| !policy.spec.rules(Direction::Egress).is_empty();
         Self { cx, needy: policies().filter(needs).collect(), served, serves: Box::new(serves) }
     }
 

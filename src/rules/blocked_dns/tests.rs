@@ -56,7 +56,7 @@ fn app(value: &str) -> Option<Labels> {
 }
 
 #[rstest]
-#[case::a_default_deny_alone(&[], deny(), Some(Labels::new()))]
+#[case::all_pods(&[("d", deny())], egress(&json!({}), &https()), Some(Labels::new()))]
 #[case::rules_without_dns(&[], egress(&api(), &https()), app("api"))]
 #[case::beside_a_default_deny(&[("d", deny())], egress(&api(), &https()), app("api"))]
 #[case::dns_for_others(&[("n", egress(&not_api(), &dns(&json!([]))))], egress(&api(), &https()), app("api"))]
@@ -85,6 +85,8 @@ fn pods_without_dns_are_found(#[case] there: &[(&str, Value)], #[case] spec: Val
 #[case::by_two_policies(
     &[("u", egress(&json!({}), &json!([{"ports": [{"protocol": "UDP", "port": 53}]}])))],
     egress(&json!({}), &json!([{"ports": [{"protocol": "TCP", "port": 53}]}])))]
+#[case::a_default_deny_alone(&[], deny())]
+#[case::a_default_deny_beside_others(&[("web", egress(&api(), &https()))], deny())]
 #[case::not_isolated_for_egress(&[], json!({"podSelector": {}, "policyTypes": ["Ingress"]}))]
 #[case::a_deny_where_others_have_dns(&[("n", egress(&api(), &dns(&json!([]))))], deny())]
 fn pods_with_dns_pass(#[case] there: &[(&str, Value)], #[case] spec: Value) {
@@ -116,7 +118,7 @@ fn a_policy_of_another_namespace_does_not_count() {
     let mut elsewhere = Inventory::default();
     let all = inventory(&[("n", egress(&json!({}), &dns(&json!([]))))]).namespace(NAMESPACE).policies.clone();
     elsewhere.update("other", |state| state.policies = all);
-    assert!(found(&elsewhere, &Value::Null, &create(&deny())).is_some());
+    assert!(found(&elsewhere, &Value::Null, &create(&egress(&api(), &https()))).is_some());
 }
 
 #[test]
@@ -162,7 +164,9 @@ fn a_bundle_is_told_once() {
         there.iter().filter_map(found).collect()
     };
     let web = || ("a-web", egress(&api(), &https()));
-    assert_eq!(told(&[web(), ("d", deny())]), ["d"]);
+    let all = ("z-all", egress(&json!({}), &https()));
+    assert_eq!(told(&[web(), ("d", deny())]), ["a-web"]);
+    assert_eq!(told(&[web(), all]), ["z-all"]);
     assert_eq!(told(&[web(), ("b-web", egress(&not_api(), &https()))]), ["a-web", "b-web"]);
     assert_eq!(told(&[web(), ("d", deny()), ("names", egress(&json!({}), &dns(&json!([]))))]), [""; 0]);
 }
@@ -196,6 +200,7 @@ fn resolvers_and_ports_are_those_of_the_parameters() {
 fn a_policy_that_could_not_be_read_may_let_it_through() {
     let mut there = Inventory::default();
     there.update(NAMESPACE, |state| drop(state.odd.insert("strange".to_owned(), "unknown field".to_owned())));
-    let unjudged = drafts_in(&there, RULE, &Value::Null, &create(&deny())).expect_err("nobody can tell");
+    let unjudged =
+        drafts_in(&there, RULE, &Value::Null, &create(&egress(&api(), &https()))).expect_err("nobody can tell");
     assert!(unjudged.confirm && unjudged.reason.contains("strange"), "{}", unjudged.reason);
 }
