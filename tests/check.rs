@@ -127,6 +127,7 @@ spec:
   egress:
     - to: [{ipBlock: {cidr: 192.168.0.0/16}}]
       ports: [{protocol: TCP, port: 443}]
+    - ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 53}]
 ";
 
 fn bundle(documents: &[&str]) -> String {
@@ -202,7 +203,7 @@ fn text_points_at_the_line() {
 
 #[test]
 fn a_missing_default_deny_is_told_once_a_namespace() {
-    let second = ALLOW.replace("name: api", "name: second");
+    let second = ALLOW.replace("name: api", "name: second").replace("app: api", "app: second");
     let elsewhere = ALLOW.replace("shop", "b");
     let (_, report) = judged(&[], &bundle(&[ALLOW, &elsewhere, &second]));
     assert_eq!(found(&report), [entry("deny", "missing-default-deny", 4), entry("deny", "missing-default-deny", 14)]);
@@ -460,10 +461,21 @@ fn a_reader_that_has_had_enough_is_no_failure() {
 
 // ---- The patterns ----------------------------------------------------------------------------------------------------
 
+/// Names for every pod, of which the patterns have nothing to say.
+const NAMES: &str = "\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: names, namespace: shop}
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress: [{ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 53}]}]
+";
+
 /// Level and rule of what is found in a pattern that stands beside a default deny.
 fn pattern(name: &str) -> Vec<(String, String)> {
     let pattern = fs::read_to_string(format!("tests/patterns/{name}.yaml")).expect("there");
-    let (_, report) = judged(&[], &bundle(&[DEFAULT_DENY, &pattern]));
+    let (_, report) = judged(&[], &bundle(&[DEFAULT_DENY, NAMES, &pattern]));
     assert_eq!(report["cannotJudge"], json!([]), "{name}: {report:#}");
     found(&report).into_iter().map(|(level, rule, _)| (level, rule)).collect()
 }
@@ -521,6 +533,7 @@ fn a_thousand_policies_take_no_time() {
             let namespace = format!("ns-{}", file % 2);
             let document = if file < 2 && n == 0 { DEFAULT_DENY } else { ALLOW };
             let named = document.replace("name: api", &format!("name: p{file}-{n}")).replace("shop", &namespace);
+            let named = named.replace("8080", &(8000 + file * 5 + n).to_string());
             text.push_str(&named);
             text.push_str("---\n");
         }

@@ -239,12 +239,18 @@ async fn a_denial_tells_twenty_findings_and_has_a_cause_for_each() {
     assert!(fields.len() == 23 && fields.contains(&"spec.egress[22].to[0].ipBlock"), "{fields:?}");
 }
 
+/// A rule that lets names be looked up.
+fn dns() -> Value {
+    json!({"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]})
+}
+
 #[tokio::test]
 async fn warnings_keep_within_what_the_api_server_passes_on() {
     let webhook = Webhook::in_memory();
     assert!(webhook.allows(&create(&default_deny())).await);
     let rule = json!({"to": [{"ipBlock": {"cidr": "169.254.169.254/32"}}], "ports": [{"port": 80}]});
-    let spec = json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": vec![rule; 100]});
+    let egress = [vec![rule; 100], vec![dns()]].concat();
+    let spec = json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": egress});
     let response = webhook.response(&create(&policy("metadata", &spec))).await;
     assert_eq!((&response["allowed"], &response["auditAnnotations"]["decision"]), (&json!(true), &json!("warned")));
     let warnings = response["warnings"].as_array().expect("warnings");
@@ -789,7 +795,8 @@ async fn the_largest_objects_are_judged_in_time(#[case] rules: bool) {
     let webhook = Webhook::in_memory();
     assert!(webhook.allows(&create(&default_deny())).await);
     let rule = |i: usize| json!({"to": [{"ipBlock": {"cidr": format!("203.{}.{}.0/24", i / 256, i % 256)}}], "ports": [{"protocol": "TCP", "port": 443}]});
-    let egress: Vec<Value> = (0..if rules { SIZE / rule(1_000).to_string().len() } else { 1 }).map(rule).collect();
+    let count = if rules { SIZE / rule(1_000).to_string().len() - 1 } else { 1 };
+    let egress: Vec<Value> = (0..count).map(rule).chain([dns()]).collect();
     let mut old = policy("large", &json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": egress}));
     old["metadata"]["annotations"] = json!({"note": "x".repeat(SIZE.saturating_sub(old.to_string().len()))});
     let mut new = old.clone();

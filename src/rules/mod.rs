@@ -19,8 +19,10 @@ use crate::object::{Change, Metadata, Subject};
 
 mod allow_all;
 mod any_namespace_peer;
+mod blocked_dns;
 mod cluster_cidr_in_ipblock;
 mod cni_unsupported_field;
+mod defeated_default_deny;
 mod egress_metadata_endpoint;
 mod egress_private_cidr;
 mod forbidden_ports;
@@ -30,6 +32,7 @@ mod missing_default_deny;
 mod namespace_name;
 mod namespace_needs_default_deny;
 mod namespace_required_labels;
+mod no_effect;
 mod opening;
 mod pattern;
 mod peers;
@@ -40,10 +43,12 @@ mod reach;
 mod required;
 mod split_peer;
 mod split_rule;
+mod traffic;
 mod unpinned_namespace_selector;
 mod unrestricted_ports;
 mod webhook_exemption;
 mod wide_port_range;
+pub mod page;
 pub mod page;
 
 /// Every rule, sorted by name.
@@ -51,8 +56,10 @@ pub static RULES: &[&dyn Rule] = &[
     &allow_all::AllowAllEgress,
     &allow_all::AllowAllIngress,
     &any_namespace_peer::AnyNamespacePeer,
+    &blocked_dns::BlockedDns,
     &cluster_cidr_in_ipblock::ClusterCidrInIpblock,
     &cni_unsupported_field::CniUnsupportedField,
+    &defeated_default_deny::DefeatedDefaultDeny,
     &egress_metadata_endpoint::EgressMetadataEndpoint,
     &egress_private_cidr::EgressPrivateCidr,
     &forbidden_ports::ForbiddenPorts,
@@ -61,6 +68,7 @@ pub static RULES: &[&dyn Rule] = &[
     &namespace_name::NamespaceName,
     &namespace_needs_default_deny::NamespaceNeedsDefaultDeny,
     &namespace_required_labels::NamespaceRequiredLabels,
+    &no_effect::NoEffect,
     &policy_metadata::PolicyMetadata,
     &protected_namespace::ProtectedNamespace,
     &protected_namespace_labels::ProtectedNamespaceLabels,

@@ -138,13 +138,7 @@ fn too_many_sets_of_ports_are_counted_and_not_told_apart() {
         controller: None,
     };
     let labels = Labels::new();
-    let space = Space {
-        name: "a",
-        labels: &labels,
-        policies: vec![&policy],
-        pods: vec![&pod],
-        unread: Vec::new(),
-    };
+    let space = Space { name: "a", labels: &labels, policies: vec![&policy], pods: vec![&pod], unread: Vec::new() };
     let reach = World::new([space], true).reach(End::Pod(&pod), Direction::Egress);
     assert_eq!((reach.addresses.len(), reach.untold), (MAX_PORT_SETS, 5));
 }

@@ -1,0 +1,234 @@
+//! `no-effect`: policies and rules that change nothing.
+
+use serde_json::Value;
+
+use super::traffic::Traffic;
+use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamError, Rule, typed};
+use crate::finding::{Evidence, Level};
+use crate::inventory::{Inventory, NamespaceState};
+use crate::netpol::groups::Groups;
+use crate::netpol::policy::{Direction, NetworkPolicy, Peer, PolicyRule};
+use crate::netpol::selector::{Cover, Selector, uncovered};
+use crate::object::Change;
+
+/// The rule.
+pub(super) struct NoEffect;
+
+static META: Meta = Meta {
+    name: "no-effect",
+    kind: "NetworkPolicy",
+    guards_labels: false,
+    builtin: Some(Level::Audit),
+    needs: Needs::Inventory,
+    summary: "a policy or rule that adds nothing to the others of the namespace",
+    what: "A policy whose pods the other policies of the namespace isolate anyway and whose rules allow nothing that \
+           those do not; a rule that allows nothing beyond the other rules; and selectors that no pod can satisfy. \
+           Where the pods of the namespace are known, also a podSelector, or a peer in the same namespace, that none \
+           of them satisfies. A policy that selects every pod and allows nothing is never found, whatever is beside \
+           it. Of two that say the same one is found. Comparisons too large to be decided are left out.",
+    why: "What has no effect is read as if it had one: the label may be mistyped, the rule may be the remains of a \
+          change, and whoever removes the other one is surprised.",
+    example_params: "",
+    rejected: "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: from-frontend, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: api}}
+  policyTypes: [Ingress]
+  ingress:
+    - from: [{podSelector: {}}]
+      ports: [{protocol: TCP, port: 8080}]
+    - from: [{podSelector: {matchLabels: {app: frontend}}}]
+      ports: [{protocol: TCP, port: 8080}]
+",
+    accepted: "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: from-frontend, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: api}}
+  policyTypes: [Ingress]
+  ingress:
+    - from: [{podSelector: {matchLabels: {app: frontend}}}]
+      ports: [{protocol: TCP, port: 8080}]
+",
+    params: &[],
+    references: &[
+        "https://kubernetes.io/docs/concepts/services-networking/network-policies/#the-two-sorts-of-pod-isolation",
+    ],
+};
+
+/// No parameters.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Params {}
+
+impl Rule for NoEffect {
+    fn meta(&self) -> &'static Meta {
+        &META
+    }
+
+    fn bind(&self, params: &Value, _: &Groups) -> Result<Box<dyn Check>, ParamError> {
+        let params: Params = typed(params)?;
+        Ok(Box::new(params))
+    }
+}
+
+impl Check for Params {
+    fn check(&self, cx: &Context<'_>) -> Result<Outcome, CannotTell> {
+        let Change::NetworkPolicy { old, new: Some(new) } = &cx.subject.change else { return Ok(Outcome::default()) };
+        if cx.around.after.terminating {
+            return Ok(Outcome::default());
+        }
+        let mut drafts = drafts(&new.policy, &cx.around.after, cx.inventory);
+        // What had no effect before the update is not its doing.
+        let were = old.as_ref().filter(|_| !drafts.is_empty());
+        let were = were.map(|old| self::drafts(&old.policy, &cx.around.before, cx.inventory)).unwrap_or_default();
+        for draft in &mut drafts {
+            if were.iter().any(|was| was.message == draft.message) {
+                draft.at_most = Level::Warn;
+            }
+        }
+        Ok(drafts.into())
+    }
+}
+
+fn drafts(policy: &NetworkPolicy, namespace: &NamespaceState, inventory: &Inventory) -> Vec<Draft> {
+    if is_strict_default_deny(policy) {
+        return Vec::new();
+    }
+    if policy.spec.pod_selector.is_contradiction() {
+        return vec![draft(
+            "spec.podSelector",
+            "can be satisfied by no pod, so the policy has no effect",
+            REMOVE_OR_MEND,
+        )];
+    }
+    // Of two that say the same the one with the lesser name stays.
+    let others: Vec<&NetworkPolicy> = namespace
+        .policies
+        .values()
+        .map(|other| &**other)
+        .filter(|other| other.name != policy.name && (other.spec != policy.spec || other.name < policy.name))
+        .collect();
+    if adds_nothing(policy, &others) {
+        let text =
+            format!("isolates and allows nothing that the other policies of namespace {} do not", namespace.name);
+        return vec![draft("spec", &text, "remove it, or make it say what is meant")];
+    }
+    let mut drafts = idle_rules(policy, &others);
+    drafts.extend(unmatched(policy, namespace, inventory));
+    drafts
+}
+
+/// A policy that selects every pod and allows nothing in a direction says so for good, whatever else there is.
+fn is_strict_default_deny(policy: &NetworkPolicy) -> bool {
+    let strict = |direction: Direction| policy.spec.isolates(direction) && policy.spec.rules(direction).is_empty();
+    policy.spec.pod_selector.selects_everything() && Direction::ALL.into_iter().any(strict)
+}
+
+/// Rules of one policy and direction, and boxes of the others, beyond which nothing is compared: nobody waits for
+/// an audit finding.
+const MAX_RULES: usize = 32;
+const MAX_BOXES: usize = 256;
+
+/// Whether the namespace would be the same without the policy.
+fn adds_nothing(policy: &NetworkPolicy, others: &[&NetworkPolicy]) -> bool {
+    Direction::ALL.into_iter().filter(|direction| policy.spec.isolates(*direction)).all(|direction| {
+        let isolating = others.iter().filter(|other| other.spec.isolates(direction));
+        let selectors: Vec<&Selector> = isolating.map(|other| &other.spec.pod_selector).collect();
+        let rules = policy.spec.rules(direction).iter().map(|rule| (policy, rule));
+        uncovered(&policy.spec.pod_selector, &selectors) == Cover::Covered
+            && within(rules.collect(), rules_of(others, direction).collect())
+    })
+}
+
+fn rules_of<'a>(
+    policies: &[&'a NetworkPolicy],
+    direction: Direction,
+) -> impl Iterator<Item = (&'a NetworkPolicy, &'a PolicyRule)> {
+    policies.iter().flat_map(move |policy| policy.spec.rules(direction).iter().map(move |rule| (*policy, rule)))
+}
+
+/// Whether the one allow nothing beyond the others, as far as that is told quickly.
+fn within(these: Vec<(&NetworkPolicy, &PolicyRule)>, others: Vec<(&NetworkPolicy, &PolicyRule)>) -> bool {
+    if these.len() > MAX_RULES || others.len() > MAX_BOXES {
+        return false;
+    }
+    let (these, others) = (Traffic::of(these), Traffic::of(others));
+    others.size() <= MAX_BOXES && these.size() <= MAX_BOXES && these.is_within(&others) == Some(true)
+}
+
+/// The rules that allow nothing beyond the rest, the last first: all of them may go at once.
+fn idle_rules(policy: &NetworkPolicy, others: &[&NetworkPolicy]) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    for direction in Direction::ALL {
+        let rules = policy.spec.rules(direction);
+        if rules.len() > MAX_RULES {
+            continue;
+        }
+        let mut stay: Vec<bool> = vec![true; rules.len()];
+        for (i, rule) in rules.iter().enumerate().rev() {
+            let rest = rules.iter().zip(&stay).enumerate().filter(|(j, (_, stays))| *j != i && **stays);
+            let rest = rest.map(|(_, (rule, _))| (policy, rule)).chain(rules_of(others, direction));
+            if within(vec![(policy, rule)], rest.collect()) {
+                if let Some(stays) = stay.get_mut(i) {
+                    *stays = false;
+                }
+                let text = "allows nothing that the other rules of the namespace do not";
+                drafts.push(draft(
+                    &format!("spec.{}[{i}]", direction.field()),
+                    text,
+                    "remove it, or make it say what is meant",
+                ));
+            }
+        }
+    }
+    drafts.reverse();
+    drafts
+}
+
+const REMOVE_OR_MEND: &str = "mend the selector, or remove what it selects for";
+
+/// Selectors of pods of the namespace that none of them satisfies, where they are known.
+fn unmatched(policy: &NetworkPolicy, namespace: &NamespaceState, inventory: &Inventory) -> Vec<Draft> {
+    let known = !namespace.pods.is_empty() && inventory.pods_in_doubt().is_none();
+    let idle = |selector: &Selector| !namespace.pods.values().any(|pod| selector.matches(&pod.labels));
+    let text = |selector: &Selector| format!("no pod known of namespace {} satisfies {selector}", namespace.name);
+    let mut drafts = Vec::new();
+    if known && idle(&policy.spec.pod_selector) {
+        drafts.push(draft("spec.podSelector", &text(&policy.spec.pod_selector), REMOVE_OR_MEND));
+    }
+    for direction in Direction::ALL {
+        for (i, rule) in policy.spec.rules(direction).iter().enumerate() {
+            for (j, peer) in rule.peers.iter().enumerate() {
+                let Peer::Pods { namespace: spaces, pod } = peer else { continue };
+                let field = format!("spec.{}[{i}].{}[{j}]", direction.field(), direction.peers_field());
+                let contradiction = [spaces, pod].into_iter().flatten().any(Selector::is_contradiction);
+                if contradiction {
+                    drafts.push(draft(&field, "can be satisfied by no pod", REMOVE_OR_MEND));
+                } else if let (None, Some(pod)) = (spaces, pod)
+                    && known
+                    && idle(pod)
+                {
+                    drafts.push(draft(&format!("{field}.podSelector"), &text(pod), REMOVE_OR_MEND));
+                }
+            }
+        }
+    }
+    drafts
+}
+
+fn draft(field: &str, message: &str, help: &str) -> Draft {
+    Draft {
+        field: field.to_owned(),
+        message: message.to_owned(),
+        brief: "has no effect".to_owned(),
+        help: help.to_owned(),
+        evidence: Evidence::default(),
+        at_most: Level::Deny,
+        extents: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
