@@ -20,6 +20,8 @@ use crate::object::{Change, Metadata, Subject};
 mod allow_all;
 mod egress_metadata_endpoint;
 mod egress_private_cidr;
+mod implicit_policy_types;
+mod ineffective_section;
 mod labelling;
 mod missing_default_deny;
 mod namespace_name;
@@ -38,6 +40,8 @@ pub static RULES: &[&dyn Rule] = &[
     &allow_all::AllowAllIngress,
     &egress_metadata_endpoint::EgressMetadataEndpoint,
     &egress_private_cidr::EgressPrivateCidr,
+    &implicit_policy_types::ImplicitPolicyTypes,
+    &ineffective_section::IneffectiveSection,
     &missing_default_deny::MissingDefaultDeny,
     &namespace_name::NamespaceName,
     &namespace_needs_default_deny::NamespaceNeedsDefaultDeny,
