@@ -36,11 +36,12 @@ impl Written {
         }
     }
 
-    /// What stands in a manifest, and what it carries of an earlier one where it was read from a cluster.
+    /// What stands in a manifest. One that was read from a cluster has lost its empty lists, and tells of them as any
+    /// object does; the types that stand in it are its own from now on.
     #[must_use]
     pub fn in_manifest(metadata: &Metadata, managed_fields: Option<&Value>, raw: &Value, spec: &PolicySpec) -> Self {
-        let recovered = Self::recovered(metadata, managed_fields, spec);
-        Self::in_spec(raw).or(recovered)
+        let stands = Self::in_spec(raw);
+        Self { types_left_out: stands.types_left_out, ..stands.or(Self::recovered(metadata, managed_fields, spec)) }
     }
 
     /// What stands in the author's own `spec`.
