@@ -13,7 +13,8 @@
 //! [`finding`]: what the rules say. A finding with its level, field and evidence, what could not be judged, the report
 //! over one request and its verdict.
 //!
-//! [`object`]: the object under judgement. What it was, what it becomes, who asks and how.
+//! [`object`]: the object under judgement. What it was, what it becomes, who asks and how; and what its author wrote,
+//! where the stored object no longer shows it.
 //!
 //! [`manifest`]: texts as objects. YAML and JSON read as kubectl reads them, with the place of every field kept.
 //!
@@ -58,7 +59,7 @@
 //! |---|---|---|---|
 //! | `netpol` | – | `ipnet`, `range_set_blaze`, `serde`, `serde_json`, `thiserror` | – |
 //! | `finding` | `netpol` | `ipnet`, `serde` | – |
-//! | `object` | `netpol`, `finding` | `jiff`, `serde` | – |
+//! | `object` | `netpol`, `finding` | `jiff`, `serde`, `serde_json` | – |
 //! | `manifest` | `finding`, `object` | `granit_parser`, `serde`, `serde_json`, `thiserror` | – |
 //! | `manifest::walk` | – | – | `files` |
 //! | `config` | `netpol`, `finding`, `object`, `manifest` | `jiff`, `serde`, `serde_json`, `sha2`, `strsim`, `wildmatch` | – |

@@ -10,6 +10,10 @@ use crate::finding::ObjectRef;
 use crate::netpol::policy::NetworkPolicy;
 use crate::netpol::selector::Labels;
 
+mod written;
+
+pub use written::Written;
+
 /// What the requester wants to do. `CONNECT` never reaches a webhook for these kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
@@ -129,6 +133,8 @@ pub struct PolicyObject {
     pub metadata: Metadata,
     /// What it means.
     pub policy: Arc<NetworkPolicy>,
+    /// What is known of the text that it came from.
+    pub written: Written,
 }
 
 /// A Namespace: to the rules, its metadata is all of it.

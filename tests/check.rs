@@ -509,7 +509,8 @@ fn each_of_the_other_patterns_has_no_trap_but_its_own() {
     // Alone, each lacks the default deny.
     for name in ["database-tier", "external-api", "load-balancer-only", "monitoring-scrape", "or-and"] {
         let (code, report) = judged(&[], &fs::read_to_string(format!("tests/patterns/{name}.yaml")).expect("there"));
-        assert_eq!((code, &report["findings"][0]["rule"]), (1, &json!("missing-default-deny")), "{name}");
+        let missing = |(level, rule, _): &(String, String, u64)| level == "deny" && rule == "missing-default-deny";
+        assert!(code == 1 && found(&report).iter().any(missing), "{name}: {report}");
     }
 }
 
@@ -591,4 +592,30 @@ fn certificates_are_written_once_and_their_keys_for_the_owner_alone() {
     assert_eq!(run(&[&generate[..], &["--force"]].concat()).code, 0);
     assert!(before.iter().zip(["ca.crt", "ca.key", "tls.crt", "tls.key"]).all(|(before, name)| *before != read(name)));
     assert_eq!(run(&["certs", "generate", "--out", text(&out), "--ip", "nowhere"]).code, 2);
+}
+
+#[test]
+fn a_section_without_effect_is_found_in_the_manifest_itself() {
+    let manifest = |spec: &str| {
+        format!(
+            "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: x, namespace: shop}}\nspec:\n{spec}"
+        )
+    };
+    let of_interest = |text: &str| {
+        let (_, report) = judged(&[], text);
+        let all = found(&report).into_iter();
+        all.filter(|(_, rule, _)| ["ineffective-section", "implicit-policy-types"].contains(&rule.as_str())).collect()
+    };
+    let (section, types) = ("ineffective-section", "implicit-policy-types");
+    let found: Vec<_> = of_interest(&manifest("  podSelector: {}\n  egress: []\n"));
+    assert_eq!(found, [entry("audit", types, 4), entry("deny", section, 6)]);
+    let found: Vec<_> = of_interest(&manifest("  podSelector: {}\n  policyTypes: [Egress]\n  ingress:\n    - {}\n"));
+    assert_eq!(found, [entry("deny", section, 7)]);
+    let found: Vec<_> = of_interest(&manifest("  podSelector: {}\n  policyTypes: [Egress]\n  egress: []\n"));
+    assert_eq!(found, []);
+    // A default deny anywhere in the bundle keeps the pods isolated.
+    let bundle =
+        format!("{}---\n{DEFAULT_DENY}", manifest("  podSelector: {}\n  policyTypes: [Ingress]\n  egress: []\n"));
+    let found: Vec<_> = of_interest(&bundle);
+    assert_eq!(found, [entry("audit", section, 7)]);
 }

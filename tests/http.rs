@@ -468,6 +468,104 @@ async fn the_default_deny_comes_first_and_goes_last() {
     assert!(webhook.allows(&delete(&default_deny())).await, "the namespace takes its policies along");
 }
 
+// ---- What the author wrote -------------------------------------------------------------------------------------------
+
+/// `egress: []` as the API server hands it on: gone, with the types filled in.
+fn without_egress() -> Value {
+    policy("no-egress", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}))
+}
+
+/// With the annotation of client-side apply.
+fn annotated(mut object: Value, spec: &Value) -> Value {
+    let mut applied = object.clone();
+    applied["spec"] = spec.clone();
+    let annotation = json!({"kubectl.kubernetes.io/last-applied-configuration": applied.to_string()});
+    object["metadata"]["annotations"] = annotation;
+    object
+}
+
+/// With an entry of `managedFields` for the spec.
+fn managed(mut object: Value, operation: &str, fields: &Value) -> Value {
+    object["metadata"]["managedFields"] = json!([{
+        "manager": "kubectl", "operation": operation, "apiVersion": "networking.k8s.io/v1", "fieldsType": "FieldsV1",
+        "time": "2026-11-23T00:10:00Z", "fieldsV1": {"f:spec": fields},
+    }]);
+    object
+}
+
+fn empty_egress() -> Value {
+    json!({"podSelector": {}, "egress": []})
+}
+
+#[rstest]
+#[case::client_side(annotated(without_egress(), &empty_egress()), true)]
+#[case::client_side_with_types(
+    annotated(without_egress(), &json!({"podSelector": {}, "policyTypes": ["Ingress"], "egress": []})), true)]
+#[case::server_side(managed(without_egress(), "Apply", &json!({"f:podSelector": {}, "f:egress": {}})), true)]
+#[case::stale(annotated(without_egress(), &json!({"podSelector": {"matchLabels": {"app": "a"}}, "egress": []})), false)]
+#[case::create(managed(without_egress(), "Update", &json!({"f:policyTypes": {}})), false)]
+#[case::not_written(managed(without_egress(), "Apply", &json!({"f:podSelector": {}})), false)]
+#[case::nothing_known(without_egress(), false)]
+#[tokio::test]
+async fn an_egress_without_effect_is_found_by_what_was_written(#[case] object: Value, #[case] found: bool) {
+    let webhook = Webhook::in_memory();
+    let response = webhook.response(&create(&object)).await;
+    assert_eq!(response["allowed"], json!(!found), "{response}");
+    if found {
+        let told = response["status"]["message"].as_str().unwrap_or_default();
+        assert!(told.contains("[ineffective-section] spec.egress: `egress: []` restricts nothing"), "{told}");
+    }
+    // Beside a default deny the intent holds.
+    assert!(webhook.allows(&create(&default_deny())).await);
+    let response = webhook.response(&create(&object)).await;
+    assert_eq!(response["allowed"], json!(true), "{response}");
+    let rules = response["auditAnnotations"]["rules"].as_str().unwrap_or_default();
+    assert_eq!(rules.contains("ineffective-section"), found, "{response}");
+}
+
+#[tokio::test]
+async fn an_update_answers_for_the_section_it_makes_ineffective() {
+    let webhook = Webhook::in_memory();
+    let fields = json!({"f:podSelector": {}, "f:policyTypes": {}, "f:egress": {}});
+    let types = json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]});
+    let (effective, without) = (
+        managed(policy("x", &types), "Apply", &fields),
+        managed(policy("x", &without_egress()["spec"]), "Apply", &fields),
+    );
+    let deny_ingress = policy("deny-ingress", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+    assert!(webhook.allows(&create(&deny_ingress)).await);
+    let denied = webhook.response(&review("UPDATE", &effective, &without)).await;
+    assert_eq!(denied["allowed"], json!(false));
+    assert!(denied["auditAnnotations"]["rules"].to_string().contains("ineffective-section"), "{denied}");
+    assert!(webhook.allows(&review("UPDATE", &without, &effective)).await);
+    assert!(webhook.allows(&delete(&without)).await);
+    // It was no better before: a warning.
+    let mut narrower = without.clone();
+    narrower["spec"]["podSelector"] = json!({"matchLabels": {"app": "a"}});
+    let response = webhook.response(&review("UPDATE", &without, &narrower)).await;
+    assert_eq!(response["allowed"], json!(true), "{response}");
+    let warnings = response["warnings"].to_string();
+    assert!(warnings.contains("ineffective-section") && warnings.contains("as before"), "{warnings}");
+}
+
+/// Much metadata of no use is passed over, and none of it is in the way.
+#[tokio::test]
+async fn large_and_odd_managed_fields_are_no_obstacle() {
+    let webhook = Webhook::in_memory();
+    let leaves: serde_json::Map<String, Value> = (0..40_000).map(|i| (format!("f:key-{i}"), json!({}))).collect();
+    let mut large = managed(without_egress(), "Apply", &json!({"f:podSelector": {}, "f:egress": {}}));
+    large["metadata"]["managedFields"][0]["fieldsV1"]["f:metadata"] = json!({ "f:labels": leaves });
+    let started = Instant::now();
+    assert!(!webhook.allows(&create(&large)).await);
+    assert!(started.elapsed() < Duration::from_secs(5));
+    for odd in [json!("x"), json!([1]), json!([{"operation": {}}]), json!([{"fieldsV1": {"f:spec": []}}]), Value::Null]
+    {
+        let mut object = without_egress();
+        object["metadata"]["managedFields"] = odd;
+        assert!(webhook.allows(&create(&object)).await);
+    }
+}
+
 #[tokio::test]
 async fn a_dry_run_gets_the_same_answer_and_leaves_no_trace() {
     let webhook = Webhook::in_memory();

@@ -14,7 +14,9 @@ use thiserror::Error;
 use crate::engine::{Bound, Origin};
 use crate::finding::{ObjectRef, Report};
 use crate::netpol::policy::{NetworkPolicy, SpecProblem};
-use crate::object::{Change, Metadata, NamespaceObject, Operation, PolicyObject, Requester, Subject, policy_ref};
+use crate::object::{
+    Change, Metadata, NamespaceObject, Operation, PolicyObject, Requester, Subject, Written, policy_ref,
+};
 
 /// The only version of the protocol that is spoken.
 pub const API_VERSION: &str = "admission.k8s.io/v1";
@@ -171,13 +173,27 @@ fn cannot_judge(reason: impl Into<String>) -> Task {
     Task::CannotJudge { object: None, reason: reason.into() }
 }
 
-/// An object with its spec unread.
-#[derive(Deserialize)]
+/// An object with its spec unread, and its metadata at hand for what only policies are asked for.
 struct Object<'a> {
-    #[serde(default)]
     metadata: Metadata,
+    raw: RawObject<'a>,
+}
+
+/// An object with nothing read.
+#[derive(Deserialize)]
+struct RawObject<'a> {
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
     #[serde(borrow)]
     spec: Option<&'a RawValue>,
+}
+
+/// The one part of the metadata that may be larger than all the rest of an object.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Managed<'a> {
+    #[serde(borrow)]
+    managed_fields: Option<&'a RawValue>,
 }
 
 impl Request<'_> {
@@ -294,17 +310,26 @@ impl Request<'_> {
     }
 }
 
+impl<'a> Object<'a> {
+    fn managed_fields(&self) -> Option<&'a RawValue> {
+        let Managed { managed_fields } = serde_json::from_str(self.raw.metadata?.get()).ok()?;
+        managed_fields
+    }
+}
+
 fn new_or_old<'a>(new: &'a Option<PolicyObject>, old: &'a Option<PolicyObject>) -> Option<&'a Metadata> {
     new.as_ref().or(old.as_ref()).map(|object| &object.metadata)
 }
 
 fn object(raw: &RawValue) -> Result<Object<'_>, serde_json::Error> {
-    serde_json::from_str(raw.get())
+    let raw: RawObject<'_> = serde_json::from_str(raw.get())?;
+    let metadata = raw.metadata.map_or_else(|| Ok(Metadata::default()), |text| serde_json::from_str(text.get()))?;
+    Ok(Object { metadata, raw })
 }
 
 /// Whether two specs say the same. The API server writes both in one way, so equal text is the rule.
 fn same_spec(old: &Object<'_>, new: &Object<'_>) -> bool {
-    match (old.spec, new.spec) {
+    match (old.raw.spec, new.raw.spec) {
         (None, None) => true,
         (Some(old), Some(new)) if old.get() == new.get() => true,
         (Some(old), Some(new)) => match (value(old), value(new)) {
@@ -324,10 +349,13 @@ fn value(raw: &RawValue) -> Result<Value, String> {
 }
 
 fn policy(object: &Object<'_>) -> Result<PolicyObject, String> {
-    let spec = object.spec.map_or(Ok(Value::Null), value)?;
+    let spec = object.raw.spec.map_or(Ok(Value::Null), value)?;
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
     match NetworkPolicy::parse(namespace, &object.metadata.name, &spec) {
-        Ok(policy) => Ok(PolicyObject { metadata: object.metadata.clone(), policy: Arc::new(policy) }),
+        Ok(policy) => {
+            let written = Written::recovered(&object.metadata, object.managed_fields(), &policy.spec);
+            Ok(PolicyObject { metadata: object.metadata.clone(), policy: Arc::new(policy), written })
+        }
         Err(problems) => Err(told(&problems)),
     }
 }

@@ -26,6 +26,8 @@ mod defeated_default_deny;
 mod egress_metadata_endpoint;
 mod egress_private_cidr;
 mod forbidden_ports;
+mod implicit_policy_types;
+mod ineffective_section;
 mod ingress_from_anywhere;
 mod labelling;
 mod missing_default_deny;
@@ -63,6 +65,8 @@ pub static RULES: &[&dyn Rule] = &[
     &egress_metadata_endpoint::EgressMetadataEndpoint,
     &egress_private_cidr::EgressPrivateCidr,
     &forbidden_ports::ForbiddenPorts,
+    &implicit_policy_types::ImplicitPolicyTypes,
+    &ineffective_section::IneffectiveSection,
     &ingress_from_anywhere::IngressFromAnywhere,
     &missing_default_deny::MissingDefaultDeny,
     &namespace_name::NamespaceName,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::*;
-use crate::object::{Metadata, NamespaceObject, Operation, PolicyObject, Requester};
+use crate::object::{Metadata, NamespaceObject, Operation, PolicyObject, Requester, Written};
 
 /// The namespace in which the cases play.
 pub(crate) const NAMESPACE: &str = "shop";
@@ -20,6 +20,7 @@ pub(crate) fn change(name: &str, old: Option<&Value>, new: Option<&Value>) -> Su
     let object = |spec: &Value| PolicyObject {
         metadata: Metadata { name: name.to_owned(), namespace: Some(NAMESPACE.to_owned()), ..Metadata::default() },
         policy: policy(name, spec),
+        written: Written::in_spec(spec),
     };
     Subject {
         operation: operation(old.is_some(), new.is_some()),

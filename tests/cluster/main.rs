@@ -32,3 +32,5 @@ mod overlays;
 #[path = "../serve/pki.rs"]
 #[expect(dead_code, reason = "chains of certificates are for tests/serve.rs")]
 mod pki;
+#[cfg(test)]
+mod written;

@@ -18,7 +18,7 @@ use crate::inventory::METADATA_NAME;
 use crate::manifest::Document;
 use crate::netpol::policy::{NetworkPolicy, SpecProblem};
 use crate::netpol::selector::is_label_value;
-use crate::object::{Change, Metadata, NamespaceObject, Operation, PolicyObject, Requester, Subject};
+use crate::object::{Change, Metadata, NamespaceObject, Operation, PolicyObject, Requester, Subject, Written};
 
 const POLICY_VERSION: &str = "networking.k8s.io/v1";
 const KEYS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
@@ -182,7 +182,9 @@ fn policy(document: &Document, default_namespace: &str) -> Read {
         Ok(policy) if faults.is_empty() => {
             metadata.namespace = Some(namespace.clone());
             let name = metadata.name.clone();
-            let new = Some(PolicyObject { metadata, policy: policy.into() });
+            let managed_fields = document.value.get("metadata").and_then(|metadata| metadata.get("managedFields"));
+            let written = Written::in_manifest(&metadata, managed_fields, spec, &policy.spec);
+            let new = Some(PolicyObject { metadata, policy: policy.into(), written });
             created(Change::NetworkPolicy { old: None, new }, name, namespace)
         }
         parsed => {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::netpol::policy::NetworkPolicy;
-use crate::object::{Metadata, Requester};
+use crate::object::{Metadata, Requester, Written};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -12,7 +12,7 @@ fn mk_policy(name: &str) -> PolicyObject {
     let spec = json!({"podSelector": {}, "policyTypes": ["Ingress"]});
     let policy = Arc::new(NetworkPolicy::parse("a", name, &spec).unwrap());
     let metadata = Metadata { name: name.to_owned(), namespace: Some("a".to_owned()), ..Metadata::default() };
-    PolicyObject { metadata, policy }
+    PolicyObject { metadata, policy, written: Written::default() }
 }
 
 fn mk_subject(operation: Operation, name: &str, change: Change) -> Subject {
