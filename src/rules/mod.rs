@@ -20,6 +20,7 @@ use crate::object::{Change, Metadata, Subject};
 mod allow_all;
 mod egress_metadata_endpoint;
 mod egress_private_cidr;
+mod label_grants_access;
 mod labelling;
 mod missing_default_deny;
 mod namespace_name;
@@ -38,6 +39,7 @@ pub static RULES: &[&dyn Rule] = &[
     &allow_all::AllowAllIngress,
     &egress_metadata_endpoint::EgressMetadataEndpoint,
     &egress_private_cidr::EgressPrivateCidr,
+    &label_grants_access::LabelGrantsAccess,
     &missing_default_deny::MissingDefaultDeny,
     &namespace_name::NamespaceName,
     &namespace_needs_default_deny::NamespaceNeedsDefaultDeny,
