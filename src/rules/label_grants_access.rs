@@ -153,7 +153,7 @@ impl Check for Bound {
                 if turned.selects { opens } else { shuts }.extend(grants);
             }
         }
-        let draft = |change: &LabelChange<'_>| Some(found.remove(change.key)?.draft(cx, change)?);
+        let draft = |change: &LabelChange<'_>| found.remove(change.key)?.draft(cx, change);
         Ok(changes.iter().filter_map(draft).collect::<Vec<_>>().into())
     }
 }
