@@ -65,7 +65,7 @@
 //! | `config` | `netpol`, `finding`, `object`, `manifest` | `jiff`, `serde`, `serde_json`, `sha2`, `strsim`, `wildmatch` | – |
 //! | `inventory` | `netpol`, `finding`, `object`, `manifest` | `futures`, `imbl`, `jiff`, `serde`, `serde_json`, `serde_path_to_error`, `strsim`, `thiserror`, `tracing` | – |
 //! | `inventory::from_cluster` | – | `arc_swap`, `hyper`, `kube`, `tokio` | `environment`, `stopwatch` |
-//! | `rules` | `netpol`, `finding`, `object`, `inventory` | `ipnet`, `jiff`, `regex_lite`, `serde`, `serde_json`, `serde_path_to_error`, `thiserror` | – |
+//! | `rules` | `netpol`, `finding`, `object`, `inventory` | `ipnet`, `jiff`, `regex_lite`, `serde`, `serde_json`, `serde_path_to_error`, `thiserror`, `wildmatch` | – |
 //! | `engine` | `netpol`, `finding`, `object`, `config`, `inventory`, `rules` | `jiff`, `serde_json`, `thiserror` | `stopwatch` |
 //! | `x509` | – | `jiff`, `x509_parser` | – |
 //! | `doctor` | `x509` | `jiff`, `k8s_openapi`, `rustls`, `rustls_pki_types`, `serde` | – |

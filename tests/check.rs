@@ -285,6 +285,30 @@ spec:
 }
 
 #[test]
+fn what_a_bundle_opens_by_its_own_labels_is_for_the_record() {
+    let config = "\
+apiVersion: portcullis.dev/v1alpha1
+kind: RuleSet
+metadata: {name: example}
+spec:
+  rules: [{rule: label-grants-access, level: deny}]
+";
+    let config = folder(&[("rules.yaml", config)]);
+    let allow = "\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: allow, namespace: data}
+spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: clients}}}]}]}
+";
+    for (team, expected) in [("clients", vec![entry("audit", "label-grants-access", 1)]), ("others", vec![])] {
+        let namespace =
+            format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: shop, labels: {{team: {team}}}}}}}\n");
+        let (code, report) = judged(&["--config", text(config.path())], &bundle(&[&namespace, allow]));
+        assert_eq!((code, found(&report)), (0, expected), "{report:#}");
+    }
+}
+
+#[test]
 fn the_cluster_may_have_the_default_deny() {
     let cluster = folder(&[("dump.yaml", DEFAULT_DENY)]);
     let (code, report) = judged(&["--inventory", text(cluster.path())], ALLOW);

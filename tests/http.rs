@@ -654,6 +654,30 @@ async fn the_guards_path_is_about_the_labels_of_namespaces_alone() {
     }
 }
 
+#[rstest]
+#[case::main("/validate")]
+#[case::guard("/validate/labels")]
+#[tokio::test]
+async fn a_label_that_opens_another_namespace_is_told_on_both_paths(#[case] path: &str) {
+    let webhook = Webhook::in_memory();
+    let mut data = default_deny();
+    data["metadata"]["namespace"] = json!("data");
+    assert!(webhook.allows(&create(&data)).await);
+    let from = json!([{"namespaceSelector": {"matchLabels": {"team": "clients"}}}]);
+    let mut allow =
+        policy("allow", &json!({"podSelector": {}, "ingress": [{"from": from, "ports": [{"port": 5432}]}]}));
+    allow["metadata"]["namespace"] = json!("data");
+    assert!(webhook.allows(&create(&allow)).await);
+    let relabelled = |team: &str| review("UPDATE", &namespace(&json!({})), &namespace(&json!({"team": team})));
+    for (team, warnings) in [("clients", 1), ("others", 0)] {
+        let answer = webhook.review_at(path, &relabelled(team).to_string()).await["response"].take();
+        let told = answer["warnings"].as_array().map(Vec::as_slice).unwrap_or_default();
+        assert_eq!((&answer["allowed"], told.len()), (&json!(true), warnings), "{answer}");
+        let expected = "[label-grants-access] metadata.labels[team]: opens all pods of data on TCP/5432";
+        assert!(told.iter().all(|warning| warning == expected), "{answer}");
+    }
+}
+
 /// What no rule could have a word about is nobody's concern, readable or not; its name is told where it is known.
 #[tokio::test]
 async fn what_cannot_be_read_is_denied_only_where_a_rule_applies() {

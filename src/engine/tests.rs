@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -5,6 +7,8 @@ use super::*;
 use crate::config::valid::Entry;
 use crate::finding::Level;
 use crate::finding::Verdict;
+use crate::manifest::Document;
+use crate::netpol::policy::NetworkPolicy;
 use crate::object::Metadata;
 use crate::rules::tests::{change, create, inventory, namespace_from_to};
 use crate::rules::{self, Needs, RULES};
@@ -210,8 +214,13 @@ fn example(meta: &Meta, text: &str) -> (Inventory, Subject) {
     }
     let metadata: Metadata = serde_json::from_value(judged["metadata"].clone()).expect("metadata");
     let (old, new) = if text.starts_with("# deleted\n") { (Some(metadata), None) } else { (None, Some(metadata)) };
-    let policies = of_kind("NetworkPolicy").map(|document| ("beside", document.value["spec"].clone()));
-    (inventory(policies.as_slice()), namespace_from_to(old, new, "dev"))
+    let mut beside = Inventory::default();
+    if let Some(Document { value, .. }) = of_kind("NetworkPolicy") {
+        let namespace = value["metadata"]["namespace"].as_str().expect("its namespace");
+        let policy = NetworkPolicy::parse(namespace, "beside", &value["spec"]).expect("a valid spec");
+        beside.update(namespace, |state| _ = state.policies.insert("beside".to_owned(), Arc::new(policy)));
+    }
+    (beside, namespace_from_to(old, new, "dev"))
 }
 
 /// The examples of the documentation are what they claim to be.

@@ -24,8 +24,11 @@ use crate::object::{Change, Subject};
 pub mod from_cluster;
 pub mod from_files;
 pub mod memory;
+mod selectors;
 
 pub use crate::netpol::METADATA_NAME;
+use selectors::NamespaceSelectors;
+pub use selectors::Turned;
 
 /// One namespace and the policies in it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -80,6 +83,8 @@ impl NamespaceState {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inventory {
     namespaces: imbl::HashMap<String, Arc<NamespaceState>>,
+    /// Of the policies in `namespaces`, always.
+    selectors: NamespaceSelectors,
     age: Duration,
     whole: bool,
     pods_by_metadata: bool,
@@ -166,18 +171,32 @@ impl Inventory {
 
     /// Puts a namespace in the place of what was known of it.
     pub fn insert(&mut self, state: Arc<NamespaceState>) {
-        self.namespaces.insert(state.name.clone(), state);
+        let new = state.policies.clone();
+        let (name, old) = (state.name.clone(), self.namespaces.insert(state.name.clone(), state));
+        self.selectors.replace(&name, &old.map(|old| old.policies.clone()).unwrap_or_default(), &new);
     }
 
     /// Changes what is known of one namespace, which springs into being where it was not seen before.
     pub fn update(&mut self, name: &str, change: impl FnOnce(&mut NamespaceState)) {
         let state = self.namespaces.entry(name.to_owned()).or_insert_with(|| Arc::new(NamespaceState::unseen(name)));
+        let old = state.policies.clone();
         change(Arc::make_mut(state));
+        self.selectors.replace(name, &old, &state.policies);
     }
 
     /// Forgets a namespace.
     pub fn remove(&mut self, name: &str) {
-        self.namespaces.remove(name);
+        if let Some(state) = self.namespaces.remove(name) {
+            self.selectors.replace(name, &state.policies, &imbl::OrdMap::new());
+        }
+    }
+
+    /// The namespaceSelectors of policies that a namespace meets with one of these sets of labels and not with the
+    /// other, sorted. By an index: the cost grows with the policies that name a label which changes, and not with
+    /// the number of namespaces.
+    #[must_use]
+    pub fn turned(&self, before: &Labels, after: &Labels) -> Vec<Turned> {
+        self.selectors.turned(before, after)
     }
 
     /// How many namespaces were seen.

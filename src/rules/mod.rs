@@ -29,6 +29,7 @@ mod forbidden_ports;
 mod implicit_policy_types;
 mod ineffective_section;
 mod ingress_from_anywhere;
+mod label_grants_access;
 mod labelling;
 mod missing_default_deny;
 mod namespace_name;
@@ -67,6 +68,7 @@ pub static RULES: &[&dyn Rule] = &[
     &implicit_policy_types::ImplicitPolicyTypes,
     &ineffective_section::IneffectiveSection,
     &ingress_from_anywhere::IngressFromAnywhere,
+    &label_grants_access::LabelGrantsAccess,
     &missing_default_deny::MissingDefaultDeny,
     &namespace_name::NamespaceName,
     &namespace_needs_default_deny::NamespaceNeedsDefaultDeny,
