@@ -117,7 +117,7 @@ impl Check for Unsupported {
         let mut drafts = Vec::new();
         if plugin.ignores.contains(&Field::Policy) {
             let open = Extent { pods: Selector::everything(), addresses: IpSet::all(), ports: PortSet::all() };
-            drafts.push(draft(plugin, Field::Policy, "spec".to_owned(), vec![open], String::new()));
+            drafts.push(draft(plugin, Field::Policy, "spec".to_owned(), vec![open], ""));
         }
         for direction in Direction::ALL {
             for (i, rule) in policy.spec.rules(direction).iter().enumerate() {
@@ -153,14 +153,14 @@ impl Unsupported {
             Field::EndPort => drafts.extend(at.rule.ranges.iter().map(|range| {
                 let (place, ports) = (range.index, PortSet::range(range.protocol, range.first, range.last));
                 let place = format!("{}.ports[{place}].endPort", at.field);
-                draft(plugin, field, place, at.extents(&ports), ports.to_string())
+                draft(plugin, field, place, at.extents(&ports), &ports.to_string())
             })),
             Field::Sctp | Field::NamedPort => {
                 let ports = if field == Field::Sctp { sctp(&at.rule.ports) } else { named(&at.rule.ports) };
                 // A rule for all ports does not ask for SCTP in particular.
                 if !ports.is_empty() && !at.rule.ports.is_all() {
                     let place = format!("{}.ports", at.field);
-                    drafts.push(draft(plugin, field, place, at.extents(&ports), ports.to_string()));
+                    drafts.push(draft(plugin, field, place, at.extents(&ports), &ports.to_string()));
                 }
             }
             Field::Except | Field::Ipv6 | Field::PodAddresses => {
@@ -171,7 +171,7 @@ impl Unsupported {
                     let place = format!("{}.{}[{j}].ipBlock", at.field, at.direction.peers_field());
                     let shown = some_of(addresses.cidrs().iter(), SHOWN);
                     let extents = vec![Extent { addresses: addresses.clone(), ..all }];
-                    let mut draft = draft(plugin, field, place, extents, shown);
+                    let mut draft = draft(plugin, field, place, extents, &shown);
                     draft.evidence.cidrs = addresses.cidrs();
                     drafts.push(draft);
                 }
@@ -203,7 +203,7 @@ fn named(ports: &PortSet) -> PortSet {
     PortSet::union_of(ports.names().map(|(protocol, name)| PortSet::named(protocol, name)))
 }
 
-fn draft(plugin: &Plugin, field: Field, place: String, mut extents: Vec<Extent>, shown: String) -> Draft {
+fn draft(plugin: &Plugin, field: Field, place: String, mut extents: Vec<Extent>, shown: &str) -> Draft {
     for extent in &mut extents {
         // What one field opened before is no excuse for another.
         let mut requirements = extent.pods.requirements().to_vec();
