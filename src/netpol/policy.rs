@@ -89,8 +89,8 @@ pub struct PolicySpec {
     pub egress: Vec<PolicyRule>,
 }
 
-/// One rule: any of the peers, on any of the ports.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One rule: any of the peers, on any of the ports. Two are equal that mean the same, however their ports are written.
+#[derive(Clone, Debug, Eq)]
 pub struct PolicyRule {
     /// The peers; none at all means every peer.
     pub peers: Vec<Peer>,
@@ -151,6 +151,12 @@ impl Peer {
 #[must_use]
 pub fn addresses_of(peers: &[Peer]) -> IpSet {
     if peers.is_empty() { IpSet::all() } else { IpSet::union_of(peers.iter().filter_map(Peer::addresses)) }
+}
+
+impl PartialEq for PolicyRule {
+    fn eq(&self, other: &Self) -> bool {
+        self.peers == other.peers && self.ports == other.ports
+    }
 }
 
 impl PolicyRule {
