@@ -29,9 +29,11 @@ mod namespace_required_labels;
 pub mod page;
 mod pattern;
 mod peers;
+mod policy_metadata;
 mod protected_namespace;
 mod protected_namespace_labels;
 mod reach;
+mod required;
 mod split_peer;
 mod split_rule;
 mod unpinned_namespace_selector;
@@ -48,6 +50,7 @@ pub static RULES: &[&dyn Rule] = &[
     &namespace_name::NamespaceName,
     &namespace_needs_default_deny::NamespaceNeedsDefaultDeny,
     &namespace_required_labels::NamespaceRequiredLabels,
+    &policy_metadata::PolicyMetadata,
     &protected_namespace::ProtectedNamespace,
     &protected_namespace_labels::ProtectedNamespaceLabels,
     &split_peer::SplitPeer,
