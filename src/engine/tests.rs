@@ -210,10 +210,15 @@ fn example(meta: &Meta, text: &str) -> (Inventory, Subject) {
     let reading = crate::manifest::parse(meta.name, text);
     let of_kind = |kind: &str| reading.documents.iter().find(|document| document.value["kind"] == kind);
     let judged = &of_kind(meta.kind).unwrap_or_else(|| panic!("{}: no {}", meta.name, meta.kind)).value;
-    if meta.kind == "NetworkPolicy" {
-        return (Inventory::default(), create(&judged["spec"]));
-    }
     let metadata: Metadata = serde_json::from_value(judged["metadata"].clone()).expect("metadata");
+    if meta.kind == "NetworkPolicy" {
+        let mut subject = create(&judged["spec"]);
+        subject.name.clone_from(&metadata.name);
+        if let Change::NetworkPolicy { new: Some(new), .. } = &mut subject.change {
+            new.metadata = metadata;
+        }
+        return (Inventory::default(), subject);
+    }
     let (old, new) = if text.starts_with("# deleted\n") { (Some(metadata), None) } else { (None, Some(metadata)) };
     let mut beside = Inventory::default();
     if let Some(Document { value, .. }) = of_kind("NetworkPolicy") {

@@ -37,7 +37,6 @@ mod namespace_needs_default_deny;
 mod namespace_required_labels;
 mod no_effect;
 mod opening;
-pub mod page;
 mod pattern;
 mod peers;
 mod policy_metadata;
@@ -52,6 +51,7 @@ mod unpinned_namespace_selector;
 mod unrestricted_ports;
 mod webhook_exemption;
 mod wide_port_range;
+pub mod page;
 
 /// Every rule, sorted by name.
 pub static RULES: &[&dyn Rule] = &[
