@@ -128,10 +128,10 @@ impl BoundEntry {
         Some(found)
     }
 
-    /// Old knowledge is no ground for a verdict that rests on it.
+    /// Old knowledge is no ground for a verdict that rests on it. What is only told is told by what is known.
     fn fresh_enough(&self, cx: &Context<'_>, rule_set: &RuleSet) -> Result<(), CannotTell> {
         let (age, limit) = (cx.inventory.age(), Duration::from_secs(rule_set.max_inventory_age_seconds));
-        if self.meta.needs != Needs::Inventory || age <= limit {
+        if self.meta.needs != Needs::Inventory || self.level < Level::Deny || age <= limit {
             return Ok(());
         }
         let (age, limit) = (age.as_secs(), limit.as_secs());

@@ -145,7 +145,8 @@ impl Check for Params {
                 if !cx.around.after.odd.is_empty() {
                     return Err(unread(&cx.around.after));
                 }
-                return Ok(vec![self.draft(cx, missing, labels, at_most)].into());
+                // The policy for DNS may have been applied a moment ago, in the same folder.
+                return Ok(Outcome { drafts: vec![self.draft(cx, missing, labels, at_most)], confirm: true });
             }
         }
         Ok(Outcome::default())

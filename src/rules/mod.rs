@@ -37,6 +37,7 @@ mod namespace_needs_default_deny;
 mod namespace_required_labels;
 mod no_effect;
 mod opening;
+pub mod page;
 mod pattern;
 mod peers;
 mod policy_metadata;
@@ -51,7 +52,6 @@ mod unpinned_namespace_selector;
 mod unrestricted_ports;
 mod webhook_exemption;
 mod wide_port_range;
-pub mod page;
 
 /// Every rule, sorted by name.
 pub static RULES: &[&dyn Rule] = &[

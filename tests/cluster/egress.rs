@@ -9,6 +9,8 @@ const WHAT: &str = "spec.egress[0].to[0].ipBlock: reaches private addresses 192.
 fn start() -> (Cluster, super::harness::Webhook) {
     let (cluster, webhook) = guarded(&["a"]);
     cluster.apply(&default_deny("a", "default-deny", "Ingress, Egress")).ok();
+    let names = "{podSelector: {}, policyTypes: [Egress], egress: [{ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 53}]}]}";
+    cluster.apply(&policy("a", "names", names)).ok();
     (cluster, webhook)
 }
 

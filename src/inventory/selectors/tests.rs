@@ -18,7 +18,7 @@ fn mk_policy(namespace: &str, name: &str, selector: Selector) -> Arc<NetworkPoli
     let spec = json!({"podSelector": {}, "policyTypes": ["Ingress"]});
     let mut policy = NetworkPolicy::parse(namespace, name, &spec).unwrap();
     let peers = vec![Peer::Pods { namespace: Some(selector), pod: None }];
-    policy.spec.ingress.push(PolicyRule { peers, ports: PortSet::all() });
+    policy.spec.ingress.push(PolicyRule { peers, ports: PortSet::all(), ranges: Vec::new() });
     Arc::new(policy)
 }
 
@@ -68,7 +68,11 @@ fn policy() -> impl Strategy<Value = Arc<NetworkPolicy>> {
             .prop_map(|(namespace, pod)| Peer::Pods { namespace: Some(namespace), pod }),
         1 => selector().prop_map(|pod| Peer::Pods { namespace: None, pod: Some(pod) }),
     ];
-    let rule = proptest::collection::vec(peer, 0..3).prop_map(|peers| PolicyRule { peers, ports: PortSet::all() });
+    let rule = proptest::collection::vec(peer, 0..3).prop_map(|peers| PolicyRule {
+        peers,
+        ports: PortSet::all(),
+        ranges: Vec::new(),
+    });
     let rules = proptest::collection::vec(rule, 0..3);
     (0..3usize, 0..3usize, rules.clone(), rules, any::<(bool, bool)>()).prop_map(
         |(namespace, name, ingress, egress, (isolates_ingress, isolates_egress))| {

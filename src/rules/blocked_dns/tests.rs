@@ -43,7 +43,8 @@ fn in_namespace(key: &str) -> Value {
 
 fn found(inventory: &Inventory, params: &Value, subject: &Subject) -> Option<Draft> {
     let outcome = drafts_in(inventory, RULE, params, subject).expect("judged");
-    assert!(outcome.drafts.len() <= 1 && !outcome.confirm);
+    assert!(outcome.drafts.len() <= 1);
+    assert_eq!(outcome.confirm, !outcome.drafts.is_empty(), "what is missing may have come a moment ago");
     outcome.drafts.into_iter().next()
 }
 
