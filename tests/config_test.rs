@@ -71,7 +71,7 @@ fn the_example_of_the_documentation_is_true() {
     assert_eq!(code, Some(1));
     assert!(out.ends_with("5 cases, 5 failed\n"), "{out}");
     for wanted in [
-        "rules-test.yaml:12: FAILED: payments may go on using the VPN\n  expected verdict allowed, got exempted\n  found: deny \
+        "rules-test.yaml:16: FAILED: payments may go on using the VPN\n  expected verdict allowed, got exempted\n  found: deny \
          [egress-private-cidr] spec.egress[0].to[0].ipBlock: reaches private addresses 10.8.0.0/16 on TCP/443 (builtin rules[",
         "  expected verdict denied, got allowed\n  expected, not found: [missing-default-deny]\n",
         "  found, not expected: deny [protected-namespace-labels] metadata.labels[team.example.com/firewall]: bob ",
