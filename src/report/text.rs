@@ -52,17 +52,24 @@ pub fn render(report: &CheckReport, coloured: bool) -> String {
 
 /// A line of a manifest as it is quoted: on one line of a terminal, with what is pointed at in sight.
 pub(super) fn excerpt(line: &str, column: usize) -> String {
-    let skipped = column.saturating_sub(1).saturating_sub(LEAD);
-    let skipped = if line.chars().nth(SHOWN).is_none() { 0 } else { skipped };
-    let mut shown: String = line.chars().skip(skipped).take(SHOWN).map(printable).collect();
+    let skipped = if after(line, SHOWN).is_empty() { 0 } else { column.saturating_sub(1).saturating_sub(LEAD) };
+    let rest = after(line, skipped);
+    let mut shown: String = rest.chars().take(SHOWN).map(printable).collect();
     if skipped > 0 {
         shown.insert(0, '…');
     }
-    if line.chars().nth(skipped + SHOWN).is_some() {
+    if !after(rest, SHOWN).is_empty() {
         shown.push('…');
     }
     shown.truncate(shown.trim_end().len());
     shown
+}
+
+/// What comes after so many characters. A file of JSON may be one line of a megabyte with a thousand findings, and is
+/// mostly ASCII: there nothing has to be counted.
+fn after(line: &str, characters: usize) -> &str {
+    let at = if line.is_ascii() { Some(characters) } else { line.char_indices().nth(characters).map(|(at, _)| at) };
+    at.and_then(|at| line.get(at..)).unwrap_or_default()
 }
 
 /// What a terminal obeys is kept from it: control characters, and those that turn the writing around.
