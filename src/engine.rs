@@ -21,7 +21,7 @@ use thiserror::Error;
 
 pub use crate::config::nearest::nearest;
 use crate::config::valid::{Entry, ExplainChanges, RuleSet};
-use crate::finding::{Confirm, Exempted, Finding, ObjectRef, Report, Unjudged};
+use crate::finding::{Confirm, Exempted, Finding, Level, ObjectRef, Report, Unjudged};
 use crate::inventory::Inventory;
 use crate::netpol::groups::{Groups, parse_all};
 use crate::netpol::ip_set::IpSet;
@@ -206,9 +206,14 @@ pub fn evaluate(subject: &Subject, inventory: &Inventory, bound: &Bound, now: Ti
                 confirm: true,
             }),
         };
+        let settled = outcome.as_ref().is_ok_and(|found| !found.in_doubt);
         if let Some(rule) = take(&mut report, &mut merged, entry, subject, outcome) {
             let empty = || Confirm { namespace: subject.namespace.clone(), rules: Vec::new() };
-            report.confirm.get_or_insert_with(empty).rules.push(rule);
+            let confirm = report.confirm.get_or_insert_with(empty);
+            // Of the entry, and not of its findings: a denial may be left out for what only a live read can tell.
+            if entry.level == Level::Deny || !settled {
+                confirm.rules.push(rule);
+            }
         }
         add_duration(&mut report.rule_durations, entry.meta.name, started.elapsed());
     }

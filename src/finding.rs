@@ -173,7 +173,8 @@ pub struct Report {
 pub struct Confirm {
     /// The namespace.
     pub namespace: String,
-    /// The rules that rest on it.
+    /// The rules whose say is void without it. Others are told all the same: what is no more than a warning waits for
+    /// nobody.
     pub rules: Vec<&'static str>,
 }
 

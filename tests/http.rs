@@ -865,6 +865,22 @@ async fn a_live_read_that_fails_cannot_judge_and_says_why() {
     );
 }
 
+#[tokio::test]
+async fn a_warning_that_no_live_read_could_back_denies_nothing() {
+    let cluster = Cluster::of(&[default_deny()], |_| Box::pin(ready(Err("connection refused".to_owned()))));
+    let mut policy = to("shopping", &["203.0.113.0/24"]);
+    policy["spec"]["egress"][0]["ports"] = json!([{"port": 443}]);
+    let response = cluster.webhook().response(&create(&policy)).await;
+    assert_eq!(
+        (&response["allowed"], &response["auditAnnotations"]["decision"]),
+        (&json!(true), &json!("warned")),
+        "{response}"
+    );
+    let warnings = response["warnings"].as_array().expect("warnings");
+    assert!(warnings.iter().any(|warning| warning.as_str().is_some_and(|text| text.starts_with("[blocked-dns] "))));
+    assert_eq!(cluster.reads.load(Ordering::SeqCst), 1);
+}
+
 /// The clock is the runtime's own, which jumps ahead when everybody waits: the budgets are exact.
 #[rstest]
 #[case::untold("/validate", 4_000)]

@@ -319,13 +319,8 @@ fn millis(duration: Duration) -> f64 {
 /// Takes back what rested on a state that could not be confirmed.
 fn unconfirmed(report: &mut Report, subject: &Subject, reason: &str) {
     let Some(confirm) = report.confirm.take() else { return };
+    report.findings.retain(|finding| !confirm.rules.contains(&finding.rule));
     for rule in confirm.rules {
-        // A warning that nobody could confirm is still no more than a warning.
-        let mut levels = report.findings.iter().filter(|finding| finding.rule == rule).map(|finding| finding.level);
-        if levels.next().is_some_and(|level| level < Level::Deny && levels.all(|level| level < Level::Deny)) {
-            continue;
-        }
-        report.findings.retain(|finding| finding.rule != rule);
         report.cannot_judge.retain(|what| what.rule != Some(rule));
         let object = Some(subject.object_ref());
         report.cannot_judge.push(Unjudged { rule: Some(rule), object, reason: reason.to_owned() });

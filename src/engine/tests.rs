@@ -7,6 +7,7 @@ use super::*;
 use crate::config::valid::Entry;
 use crate::finding::Level;
 use crate::finding::Verdict;
+use crate::inventory::NamespaceState;
 use crate::manifest::Document;
 use crate::netpol::policy::NetworkPolicy;
 use crate::object::Metadata;
@@ -158,6 +159,36 @@ fn stale_knowledge_is_no_ground_for_a_verdict() {
     let confirm = report.confirm.expect("a live read may settle it");
     assert_eq!(confirm.namespace, "shop");
     assert!(confirm.rules.contains(&"missing-default-deny"), "{confirm:?}");
+}
+
+/// An allow policy in a namespace without a default deny, by one entry of this level.
+fn missing(level: &str, age: Duration) -> Report {
+    let entries = json!([{"rule": "missing-default-deny", "level": level, "params": {"gracePeriod": "100000h"}}]);
+    let known = NamespaceState { known: true, created: Some(Timestamp::UNIX_EPOCH), ..NamespaceState::unseen("shop") };
+    let mut inventory = Inventory::default();
+    inventory.insert(Arc::new(known));
+    let subject = create(&json!({"podSelector": {}, "ingress": [{"ports": [{"port": 80}]}]}));
+    report(&inventory.aged(age), &with(&entries).expect("a valid rule set"), &subject)
+}
+
+#[test]
+fn what_is_only_told_is_told_by_what_is_known() {
+    for level in ["warn", "audit"] {
+        let report = missing(level, Duration::from_secs(301));
+        assert_eq!((report.verdict(), report.findings.is_empty()), (Verdict::Allow, false), "{level}");
+        // A live read may still show that there is nothing to tell; without it nothing is void.
+        let confirm = report.confirm.expect("a live read");
+        assert_eq!((confirm.namespace.as_str(), confirm.rules.len()), ("shop", 0), "{level}");
+    }
+    assert_eq!(missing("deny", Duration::from_secs(301)).verdict(), Verdict::CannotJudge);
+}
+
+#[test]
+fn an_entry_that_may_deny_rests_on_the_live_read_also_where_it_warned() {
+    let report = missing("deny", Duration::ZERO);
+    let levels: Vec<Level> = report.findings.iter().map(|finding| finding.level).collect();
+    assert_eq!(levels, [Level::Warn], "within the grace period");
+    assert_eq!(report.confirm.expect("a live read").rules, ["missing-default-deny"]);
 }
 
 struct Panics;
