@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls_pki_types::CertificateDer;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -159,13 +160,17 @@ async fn serve(stream: TcpStream, shared: &Shared) {
         shared.metrics.handshake_failed();
         return;
     };
-    let handshake = TlsAcceptor::from(config).accept(stream);
+    let handshake = TlsAcceptor::from(config).accept(stream).into_fallible();
     let stream = tokio::select! {
         // No request has arrived on it yet, so nobody loses an answer.
         () = shared.stop.cancelled() => return,
         shaken = timeout_at(activity.first_deadline(), handshake) => match shaken {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return shared.handshake_failed(&error),
+            Ok(Err((error, mut stream))) => {
+                shared.handshake_failed(&error);
+                // A client of TLS 1.3 sends its request before it learns of the refusal, which a reset would take from it.
+                return stream.shutdown().await.unwrap_or_default();
+            }
             Err(_) => {
                 shared.metrics.handshake_failed();
                 return;

@@ -388,5 +388,8 @@ fn the_api_server_is_let_in_by_its_certificate_and_nobody_else() {
     refused(&estranged);
     assert!(estranged.log().contains("its certificate has no name of --client-name"), "{}", estranged.log());
     refused(&unknown).stderr_has("certificate");
-    assert!(unknown.log().contains("a caller without a certificate of --client-ca was refused"), "{}", unknown.log());
+    // What the client is told may arrive before the line is written.
+    wait_until(SOON, "the refusal in the log", || {
+        unknown.log().contains("a caller without a certificate of --client-ca was refused").then_some(())
+    });
 }

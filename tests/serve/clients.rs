@@ -11,6 +11,7 @@ use portcullis::server::ClientAuth;
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::harness::*;
@@ -69,6 +70,20 @@ async fn only_callers_of_the_ca_get_past_the_handshake() {
     ask(Some(&ca.server())).await.unwrap_err();
     assert_eq!(server.metric("portcullis_tls_handshake_failures_total"), 3.0);
     assert_eq!(server.ops("/readyz").await.0, 200, "nobody is asked on the operations port");
+}
+
+/// With TLS 1.3 a client is done with the handshake before it is refused, and may be in the middle of its request.
+#[tokio::test]
+async fn a_caller_without_a_certificate_learns_why_while_it_sends() {
+    let server = server(&Ca::new("callers"), &[]).await;
+    let trust = server.dir.path().join("ca.crt");
+    let mut stream = handshake(server.tcp().await, config_as(&trust, "http/1.1", None)).await.unwrap();
+    for _ in 0..3 {
+        stream.write_all(&[b'x'; 100]).await.expect("it is not cut off");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let error = stream.read_u8().await.unwrap_err().to_string();
+    assert!(error.contains("CertificateRequired"), "{error}");
 }
 
 #[tokio::test]
