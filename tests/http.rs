@@ -190,8 +190,9 @@ async fn an_admission_as_a_whole() {
     let webhook = Webhook::in_memory();
     let expected = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {
         "uid": UID, "allowed": true, "status": {},
-        "auditAnnotations": {"decision": "allowed", "rules": "", "inventory-age-ms": "0", "config": webhook.config},
+        "auditAnnotations": {"decision": "allowed", "rules": "blocked-dns", "inventory-age-ms": "0", "config": webhook.config},
     }});
+    // Nobody is warned of what has to come first, and that it lets no DNS through is on record.
     assert_eq!(webhook.review_at("/validate", &create(&default_deny()).to_string()).await, expected);
 }
 

@@ -1,4 +1,4 @@
-//! `blocked-dns`: pods that may send, but not ask for names.
+//! `blocked-dns`: pods that are isolated for egress and cannot ask for names.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -30,8 +30,8 @@ static META: Meta = Meta {
     summary: "pods isolated for egress that no policy lets look up names",
     what: "A request after which pods are isolated for egress and no policy of the namespace lets DNS through for \
            them: those its policy selects, and those that lose DNS by its change or deletion. All policies of the \
-           namespace count together. DNS by UDP only and by TCP only are told apart. Pods that are allowed nothing at \
-           all need no names, so a default deny without rules is never found. In `check` all \
+           namespace count together. DNS by UDP only and by TCP only are told apart. A policy without rules comes \
+           before the one that lets DNS through, so that a request for it is noted only (audit). In `check` all \
            manifests count together, and pods are told of once. A peer that names `kube-system` by a label which that \
            namespace does not bear, such as `name: kube-system`, lets nothing through.",
     why: "Nearly everything a pod does begins with a lookup, so that its other rules are worth nothing without. The \
@@ -156,8 +156,8 @@ impl Check for Params {
 /// The namespace after the request, seen by what lets the protocols in question through.
 struct View<'a> {
     cx: &'a Context<'a>,
-    /// Policies with egress rules: a pod that may send nothing needs no names.
-    needy: Vec<&'a NetworkPolicy>,
+    /// Policies that isolate for egress.
+    isolating: Vec<&'a NetworkPolicy>,
     /// Selectors of those that let DNS through.
     served: Vec<&'a Selector>,
     /// Whether a policy lets DNS through by one of the protocols.
@@ -170,8 +170,8 @@ impl<'a> View<'a> {
         let policies = || cx.around.after.policies.values().map(|policy| &**policy);
         let served: Vec<&Selector> =
             policies().filter(|policy| serves(policy)).map(|policy| &policy.spec.pod_selector).collect();
-        let needs = |policy: &&NetworkPolicy| !policy.spec.rules(Direction::Egress).is_empty();
-        Self { cx, needy: policies().filter(needs).collect(), served, serves: Box::new(serves) }
+        let isolating = policies().filter(|policy| policy.spec.isolates_egress).collect();
+        Self { cx, isolating, served, serves: Box::new(serves) }
     }
 
     /// The labels of a pod to tell of, and how heavy that is at most.
@@ -180,21 +180,23 @@ impl<'a> View<'a> {
         old: Option<&NetworkPolicy>,
         new: Option<&NetworkPolicy>,
     ) -> Result<Option<(Labels, Level)>, CannotTell> {
-        let new = new.and_then(|new| self.needy.iter().copied().find(|policy| policy.name == new.name));
+        let new = new.and_then(|new| self.isolating.iter().copied().find(|policy| policy.name == new.name));
         if self.cx.bundle {
             let found = new.map(|new| self.untold(new)).transpose()?.flatten();
             return Ok(found.map(|labels| (labels, Level::Deny)));
         }
-        // First what the request is to blame for: pods that were not isolated, or that the old policy served.
+        // Without rules it is admitted first, since those that have some need it to be there.
+        let first = new.is_some_and(|new| new.spec.is_pure_isolation());
+        // What the request is to blame for: pods that were not isolated, or that the old policy served.
         if let Some(new) = new {
             let were = self.cx.around.before.policies.values().map(|policy| &policy.spec);
             let were = were.filter(|spec| spec.isolates_egress).map(|spec| &spec.pod_selector);
             if let Some(labels) = self.unserved(&new.spec.pod_selector, were)? {
-                return Ok(Some((labels, Level::Deny)));
+                return Ok(Some((labels, if first { Level::Audit } else { Level::Deny })));
             }
         }
         if let Some(old) = old.filter(|old| (self.serves)(old)) {
-            for policy in &self.needy {
+            for policy in &self.isolating {
                 let both = [&old.spec.pod_selector, &policy.spec.pod_selector];
                 let both = both.iter().flat_map(|selector| selector.requirements().to_vec());
                 if let Some(labels) = self.unserved(&Selector::new(both.collect()), [].into_iter())? {
@@ -203,13 +205,13 @@ impl<'a> View<'a> {
             }
         }
         let stays = new.map(|new| self.unserved(&new.spec.pod_selector, [].into_iter())).transpose()?.flatten();
-        Ok(stays.map(|labels| (labels, Level::Warn)))
+        Ok(stays.map(|labels| (labels, if first { Level::Audit } else { Level::Warn })))
     }
 
     /// In a bundle: a pod that no policy before this one has told of. The widest selector comes first.
     fn untold(&self, new: &NetworkPolicy) -> Result<Option<Labels>, CannotTell> {
         let rank = |policy: &NetworkPolicy| (policy.spec.pod_selector.requirements().len(), policy.name.clone());
-        let earlier = self.needy.iter().filter(|policy| rank(policy) < rank(new));
+        let earlier = self.isolating.iter().filter(|policy| rank(policy) < rank(new));
         self.unserved(&new.spec.pod_selector, earlier.map(|policy| &policy.spec.pod_selector))
     }
 

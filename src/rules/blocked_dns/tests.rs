@@ -69,6 +69,9 @@ fn app(value: &str) -> Option<Labels> {
     egress(&api(), &https()), app("api"))]
 #[case::a_label_that_clusters_do_not_set(&[("n", egress(&json!({}), &dns(&in_namespace("name"))))],
     egress(&api(), &https()), app("api"))]
+#[case::a_default_deny_alone(&[], deny(), Some(Labels::new()))]
+#[case::an_empty_list_of_rules(&[], egress(&api(), &json!([])), app("api"))]
+#[case::a_deny_where_others_have_dns(&[("n", egress(&api(), &dns(&json!([]))))], deny(), Some(Labels::new()))]
 #[case::the_port_just_beside(&[], egress(&api(), &json!([{"ports": [{"protocol": "UDP", "port": 54, "endPort": 99}]}])), app("api"))]
 fn pods_without_dns_are_found(#[case] there: &[(&str, Value)], #[case] spec: Value, #[case] labels: Option<Labels>) {
     assert_eq!(witness(there, &create(&spec)), labels);
@@ -86,10 +89,9 @@ fn pods_without_dns_are_found(#[case] there: &[(&str, Value)], #[case] spec: Val
 #[case::by_two_policies(
     &[("u", egress(&json!({}), &json!([{"ports": [{"protocol": "UDP", "port": 53}]}])))],
     egress(&json!({}), &json!([{"ports": [{"protocol": "TCP", "port": 53}]}])))]
-#[case::a_default_deny_alone(&[], deny())]
-#[case::a_default_deny_beside_others(&[("web", egress(&api(), &https()))], deny())]
 #[case::not_isolated_for_egress(&[], json!({"podSelector": {}, "policyTypes": ["Ingress"]}))]
-#[case::a_deny_where_others_have_dns(&[("n", egress(&api(), &dns(&json!([]))))], deny())]
+#[case::a_default_deny_beside_dns(&[("n", egress(&json!({}), &dns(&json!([]))))], deny())]
+#[case::a_deny_of_those_who_have_dns(&[("n", egress(&api(), &dns(&json!([]))))], json!({"podSelector": api(), "policyTypes": ["Egress"]}))]
 fn pods_with_dns_pass(#[case] there: &[(&str, Value)], #[case] spec: Value) {
     assert_eq!(found(&inventory(there), &Value::Null, &create(&spec)), None);
 }
@@ -132,6 +134,7 @@ fn what_a_change_takes_away_is_found() {
     assert_eq!(level(&change("n", Some(&names), Some(&names))), None);
     assert_eq!(level(&change("web", Some(&web), None)), None);
     assert_eq!(level(&change("d", Some(&deny()), None)), None);
+    assert_eq!(level(&change("web", None, Some(&deny()))), None, "DNS is let through for all of them");
 }
 
 #[test]
@@ -143,6 +146,9 @@ fn what_was_blocked_before_never_denies() {
     assert_eq!(level(&[("d", deny())], &create(&web)), Some(Level::Warn));
     assert_eq!(level(&[("x", web.clone())], &change("x", Some(&web), Some(&web))), Some(Level::Warn));
     assert_eq!(level(&[], &create(&web)), Some(Level::Deny));
+    // What comes first has to be let in first.
+    assert_eq!(level(&[], &create(&deny())), Some(Level::Audit));
+    assert_eq!(level(&[("web", web)], &create(&deny())), Some(Level::Audit));
 }
 
 #[test]
@@ -166,7 +172,7 @@ fn a_bundle_is_told_once() {
     };
     let web = || ("a-web", egress(&api(), &https()));
     let all = ("z-all", egress(&json!({}), &https()));
-    assert_eq!(told(&[web(), ("d", deny())]), ["a-web"]);
+    assert_eq!(told(&[web(), ("d", deny())]), ["d"]);
     assert_eq!(told(&[web(), all]), ["z-all"]);
     assert_eq!(told(&[web(), ("b-web", egress(&not_api(), &https()))]), ["a-web", "b-web"]);
     assert_eq!(told(&[web(), ("d", deny()), ("names", egress(&json!({}), &dns(&json!([]))))]), [""; 0]);
