@@ -18,15 +18,17 @@ use jiff::Timestamp;
 use crate::netpol::connectivity::{Space, World};
 use crate::netpol::pod::{Pod, PodKind};
 use crate::netpol::policy::NetworkPolicy;
-use crate::netpol::selector::Labels;
+use crate::netpol::selector::{Labels, Selector};
 use crate::object::{Change, Subject};
 
+mod bearers;
 pub mod from_cluster;
 pub mod from_files;
 pub mod memory;
 mod selectors;
 
 pub use crate::netpol::METADATA_NAME;
+use bearers::Bearers;
 use selectors::NamespaceSelectors;
 pub use selectors::Turned;
 
@@ -85,6 +87,8 @@ pub struct Inventory {
     namespaces: imbl::HashMap<String, Arc<NamespaceState>>,
     /// Of the policies in `namespaces`, always.
     selectors: NamespaceSelectors,
+    /// Of the labels in `namespaces`, always.
+    bearers: Bearers,
     age: Duration,
     whole: bool,
     pods_by_metadata: bool,
@@ -133,6 +137,12 @@ impl Inventory {
         self
     }
 
+    /// Whether a namespace that is not in it bears no other label than its name.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.whole
+    }
+
     /// The namespace of that name; one that was never seen exists and is empty.
     #[must_use]
     pub fn namespace(&self, name: &str) -> Arc<NamespaceState> {
@@ -171,24 +181,38 @@ impl Inventory {
 
     /// Puts a namespace in the place of what was known of it.
     pub fn insert(&mut self, state: Arc<NamespaceState>) {
-        let new = state.policies.clone();
-        let (name, old) = (state.name.clone(), self.namespaces.insert(state.name.clone(), state));
-        self.selectors.replace(&name, &old.map(|old| old.policies.clone()).unwrap_or_default(), &new);
+        let old = self.namespaces.get(&state.name);
+        let (policies, labels) = old.map(|old| (old.policies.clone(), old.labels.clone())).unwrap_or_default();
+        self.selectors.replace(&state.name, &policies, &state.policies);
+        self.bearers.replace(&state.name, &labels, &state.labels);
+        self.namespaces.insert(state.name.clone(), state);
     }
 
     /// Changes what is known of one namespace, which springs into being where it was not seen before.
     pub fn update(&mut self, name: &str, change: impl FnOnce(&mut NamespaceState)) {
+        let labels = self.namespaces.get(name).map(|state| state.labels.clone()).unwrap_or_default();
         let state = self.namespaces.entry(name.to_owned()).or_insert_with(|| Arc::new(NamespaceState::unseen(name)));
-        let old = state.policies.clone();
+        let policies = state.policies.clone();
         change(Arc::make_mut(state));
-        self.selectors.replace(name, &old, &state.policies);
+        self.selectors.replace(name, &policies, &state.policies);
+        self.bearers.replace(name, &labels, &state.labels);
     }
 
     /// Forgets a namespace.
     pub fn remove(&mut self, name: &str) {
         if let Some(state) = self.namespaces.remove(name) {
             self.selectors.replace(name, &state.policies, &imbl::OrdMap::new());
+            self.bearers.replace(name, &state.labels, &Labels::new());
         }
+    }
+
+    /// The namespaces seen whose labels satisfy a selector, by an index. `None` where it asks for no label or more than
+    /// `most` namespaces bear those it asks for.
+    #[must_use]
+    pub fn selected_by<'a>(&'a self, selector: &'a Selector, most: usize) -> Option<Vec<&'a Arc<NamespaceState>>> {
+        let candidates = self.bearers.candidates(selector, most)?;
+        let states = candidates.into_iter().filter_map(|name| self.namespaces.get(name));
+        Some(states.filter(|state| selector.matches(&state.labels)).collect())
     }
 
     /// The namespaceSelectors of policies that a namespace meets with one of these sets of labels and not with the

@@ -60,6 +60,12 @@ impl Operator {
     pub const fn takes_values(self) -> bool {
         matches!(self, Self::In | Self::NotIn)
     }
+
+    /// Whether only an object with a label of the key can meet it.
+    #[must_use]
+    pub const fn needs_a_label(self) -> bool {
+        matches!(self, Self::In | Self::Exists)
+    }
 }
 
 /// A text that is no operator.

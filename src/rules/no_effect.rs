@@ -7,9 +7,13 @@ use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamError,
 use crate::finding::{Evidence, Level};
 use crate::inventory::{Inventory, NamespaceState};
 use crate::netpol::groups::Groups;
-use crate::netpol::policy::{Direction, NetworkPolicy, Peer, PolicyRule};
+use crate::netpol::policy::{Direction, NetworkPolicy, PolicyRule};
 use crate::netpol::selector::{Cover, Selector, uncovered};
 use crate::object::Change;
+
+mod unmatched;
+
+const REMOVE_OR_MEND: &str = "mend the selector, or remove what it selects for";
 
 /// The rule.
 pub(super) struct NoEffect;
@@ -24,7 +28,8 @@ static META: Meta = Meta {
     what: "A policy whose pods the other policies of the namespace isolate anyway and whose rules allow nothing that \
            those do not; a rule that allows nothing beyond the other rules; and selectors that no pod can satisfy. \
            Where the pods of the namespace are known, also a podSelector, or a peer in the same namespace, that none \
-           of them satisfies. A policy that selects every pod and allows nothing is never found, whatever is beside \
+           of them satisfies; a peer of other namespaces whose pods are known and do not satisfy it; and, where the \
+           whole cluster is known, a namespaceSelector that no namespace satisfies. A policy that selects every pod and allows nothing is never found, whatever is beside \
            it. Of two that say the same one is found. Comparisons too large to be decided are left out.",
     why: "What has no effect is read as if it had one: the label may be mistyped, the rule may be the remains of a \
           change, and whoever removes the other one is surprised.",
@@ -116,7 +121,7 @@ fn drafts(policy: &NetworkPolicy, namespace: &NamespaceState, inventory: &Invent
         return vec![draft("spec", &text, "remove it, or make it say what is meant")];
     }
     let mut drafts = idle_rules(policy, &others);
-    drafts.extend(unmatched(policy, namespace, inventory));
+    drafts.extend(unmatched::drafts(policy, namespace, inventory));
     drafts
 }
 
@@ -184,37 +189,6 @@ fn idle_rules(policy: &NetworkPolicy, others: &[&NetworkPolicy]) -> Vec<Draft> {
         }
     }
     drafts.reverse();
-    drafts
-}
-
-const REMOVE_OR_MEND: &str = "mend the selector, or remove what it selects for";
-
-/// Selectors of pods of the namespace that none of them satisfies, where they are known.
-fn unmatched(policy: &NetworkPolicy, namespace: &NamespaceState, inventory: &Inventory) -> Vec<Draft> {
-    let known = !namespace.pods.is_empty() && inventory.pods_in_doubt().is_none();
-    let idle = |selector: &Selector| !namespace.pods.values().any(|pod| selector.matches(&pod.labels));
-    let text = |selector: &Selector| format!("no pod known of namespace {} satisfies {selector}", namespace.name);
-    let mut drafts = Vec::new();
-    if known && idle(&policy.spec.pod_selector) {
-        drafts.push(draft("spec.podSelector", &text(&policy.spec.pod_selector), REMOVE_OR_MEND));
-    }
-    for direction in Direction::ALL {
-        for (i, rule) in policy.spec.rules(direction).iter().enumerate() {
-            for (j, peer) in rule.peers.iter().enumerate() {
-                let Peer::Pods { namespace: spaces, pod } = peer else { continue };
-                let field = format!("spec.{}[{i}].{}[{j}]", direction.field(), direction.peers_field());
-                let contradiction = [spaces, pod].into_iter().flatten().any(Selector::is_contradiction);
-                if contradiction {
-                    drafts.push(draft(&field, "can be satisfied by no pod", REMOVE_OR_MEND));
-                } else if let (None, Some(pod)) = (spaces, pod)
-                    && known
-                    && idle(pod)
-                {
-                    drafts.push(draft(&format!("{field}.podSelector"), &text(pod), REMOVE_OR_MEND));
-                }
-            }
-        }
-    }
     drafts
 }
 

@@ -90,6 +90,57 @@ fn a_policy_of_another_namespace_does_not_count() {
     assert_eq!(fields(&elsewhere, &create(&ingress(&app("a"), &json!([])))), [""; 0]);
 }
 
+fn pod(namespace: &str, name: &str) -> Pod {
+    Pod {
+        namespace: namespace.to_owned(),
+        kind: PodKind::Pod,
+        name: name.to_owned(),
+        labels: Labels::from([("app".to_owned(), name.to_owned())]),
+        ports: Vec::new(),
+        host_network: false,
+        addresses: Vec::new(),
+        controller: None,
+    }
+}
+
+fn put_pod(there: &mut Inventory, namespace: &str, name: &str) {
+    let pod = Arc::new(pod(namespace, name));
+    there.update(namespace, |state| drop(state.pods.insert((name.to_owned(), PodKind::Pod), pod)));
+}
+
+fn named(name: &str, pods: &Value) -> Value {
+    json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}, "podSelector": pods})
+}
+
+/// `web` has pods, `empty` is there, and nothing else but the policy's own namespace.
+#[rstest]
+#[case::pods_that_it_has(named("web", &app("front")), None)]
+#[case::pods_that_it_has_not(named("web", &app("frnt")), Some("podSelector"))]
+#[case::all_of_its_pods(named("web", &json!({})), None)]
+#[case::a_namespace_without_known_pods(named("empty", &app("front")), None)]
+#[case::either_of_two(
+    json!({"namespaceSelector": {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In",
+        "values": ["web", "empty"]}]}, "podSelector": app("frnt")}), None)]
+#[case::a_namespace_that_is_not_there(named("wep", &json!({})), Some("namespaceSelector"))]
+#[case::a_label_that_none_bears(json!({"namespaceSelector": {"matchLabels": {"name": "web"}}}), Some("namespaceSelector"))]
+#[case::a_label_that_one_bears(json!({"namespaceSelector": {"matchLabels": {"tier": "front"}}}), None)]
+#[case::a_label_that_is_asked_not_to_be(
+    json!({"namespaceSelector": {"matchExpressions": [{"key": "tier", "operator": "DoesNotExist"}]}, "podSelector": app("frnt")}), None)]
+fn peers_elsewhere_are_held_against_what_is_known(#[case] peer: Value, #[case] key: Option<&str>) {
+    let mut there = Inventory::default();
+    put_pod(&mut there, NAMESPACE, "a");
+    put_pod(&mut there, "web", "front");
+    there.update("empty", |_| {});
+    there.update("web", |state| drop(state.labels.insert("tier".to_owned(), "front".to_owned())));
+    let subject = create(&ingress(&app("a"), &json!([{"from": [peer]}])));
+    let field = |key: &str| format!("spec.ingress[0].from[0].{key}");
+    assert_eq!(fields(&there.clone().taken_for_whole(), &subject), key.map(field).into_iter().collect::<Vec<_>>());
+    // In part of a cluster other namespaces may be there.
+    let known = key.filter(|key| *key == "podSelector");
+    assert_eq!(fields(&there, &subject), known.map(field).into_iter().collect::<Vec<_>>());
+    assert_eq!(fields(&there.taken_for_whole().with_pods_in_doubt("old".to_owned()), &subject), [""; 0]);
+}
+
 #[test]
 fn selectors_are_held_against_the_pods_where_they_are_known() {
     let mut there = Inventory::default();
@@ -99,17 +150,7 @@ fn selectors_are_held_against_the_pods_where_they_are_known() {
         {"namespaceSelector": {}, "podSelector": app("far")}]}]),
     );
     assert_eq!(fields(&there, &create(&spec)), [""; 0]);
-    let pod = |name: &str| Pod {
-        namespace: NAMESPACE.to_owned(),
-        kind: PodKind::Pod,
-        name: name.to_owned(),
-        labels: Labels::from([("app".to_owned(), name.to_owned())]),
-        ports: Vec::new(),
-        host_network: false,
-        addresses: Vec::new(),
-        controller: None,
-    };
-    there.update(NAMESPACE, |state| drop(state.pods.insert(("web".to_owned(), PodKind::Pod), Arc::new(pod("web")))));
+    put_pod(&mut there, NAMESPACE, "web");
     assert_eq!(fields(&there, &create(&spec)), ["spec.podSelector", "spec.ingress[0].from[1].podSelector"]);
     assert_eq!(fields(&there, &create(&deny())), [""; 0]);
     let doubted = there.with_pods_in_doubt("the watch of pods is behind".to_owned());
