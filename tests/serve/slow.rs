@@ -13,13 +13,12 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const EMPTY_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 const HEADERS: &[u8] = b"POST /validate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n";
 
-/// Sends `first`, then `trickle` byte by byte, and reads until the server closes. Returns how long the connection
-/// was held and what came back.
-async fn held<S>(stream: S, first: &[u8], trickle: &[u8]) -> (Duration, String)
+/// Sends `first`, then `trickle` byte by byte, and reads until the server closes. Returns how long that is after
+/// `begin`, which is before the connection was made, and what came back.
+async fn held<S>(begin: Instant, stream: S, first: &[u8], trickle: &[u8]) -> (Duration, String)
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
-    let begin = Instant::now();
     let (mut read, mut write) = tokio::io::split(stream);
     write.write_all(first).await.unwrap();
     write.flush().await.unwrap();
@@ -42,9 +41,9 @@ where
 }
 
 fn assert_closed_in_time(what: &str, (after, answer): (Duration, String)) -> String {
-    // Up to two lingers longer, for an answer that was due.
-    assert!(after >= FIRST_REQUEST.mul_f32(0.8), "{what}: closed early, after {after:?}");
-    assert!(after <= FIRST_REQUEST + Duration::from_millis(900), "{what}: held for {after:?}");
+    assert!(after >= FIRST_REQUEST, "{what}: closed early, after {after:?}");
+    // Up to two lingers longer for an answer that was due, and the rest for a busy machine.
+    assert!(after <= FIRST_REQUEST + Duration::from_secs(2), "{what}: held for {after:?}");
     answer
 }
 
@@ -54,16 +53,17 @@ async fn none_of_them_holds_a_connection() {
     let trickled_headers: Vec<u8> =
         [b"POST /validate HTTP/1.1\r\n".as_slice(), b"x-a: b\r\n".repeat(50).as_slice()].concat();
     let preface = [PREFACE, EMPTY_SETTINGS].concat();
+    let begin = Instant::now();
     let (a, b, c, d, e, f, g, h, i) = tokio::join!(
-        held(server.tcp().await, b"", b""),
-        held(server.tcp().await, HALF_A_HELLO, &[7; 200]),
-        held(server.tls("http/1.1").await, b"", b""),
-        held(server.tls("h2").await, b"", b""),
-        held(server.tls("h2").await, &PREFACE[..14], b""),
-        held(server.tls("h2").await, &preface, b""),
-        held(server.tls("http/1.1").await, b"POST /validate HTTP/1.1\r\nhost:", b""),
-        held(server.tls("http/1.1").await, b"", &trickled_headers),
-        held(server.tls("http/1.1").await, HEADERS, &[b'x'; 200]),
+        held(begin, server.tcp().await, b"", b""),
+        held(begin, server.tcp().await, HALF_A_HELLO, &[7; 200]),
+        held(begin, server.tls("http/1.1").await, b"", b""),
+        held(begin, server.tls("h2").await, b"", b""),
+        held(begin, server.tls("h2").await, &PREFACE[..14], b""),
+        held(begin, server.tls("h2").await, &preface, b""),
+        held(begin, server.tls("http/1.1").await, b"POST /validate HTTP/1.1\r\nhost:", b""),
+        held(begin, server.tls("http/1.1").await, b"", &trickled_headers),
+        held(begin, server.tls("http/1.1").await, HEADERS, &[b'x'; 200]),
     );
     assert_closed_in_time("silent TCP", a);
     assert_closed_in_time("half a handshake, trickling", b);
@@ -85,8 +85,7 @@ async fn the_time_for_the_handshake_is_taken_from_the_same_ten_seconds() {
     tokio::time::sleep(FIRST_REQUEST / 2).await;
     let ca = server.dir.path().join("ca.crt");
     let stream = handshake(tcp, config(&ca, "http/1.1", rustls::ALL_VERSIONS)).await.unwrap();
-    let (_, answer) = held(stream, HEADERS, &[b'x'; 200]).await;
-    assert_closed_in_time("slow handshake, then slow body", (begin.elapsed(), answer));
+    assert_closed_in_time("slow handshake, then slow body", held(begin, stream, HEADERS, &[b'x'; 200]).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,7 +101,7 @@ async fn a_trickling_body_over_h2_ends_the_connection_too() {
     first.extend_from_slice(&block);
     // DATA frames of one byte.
     let trickle = [0, 0, 1, 0, 0, 0, 0, 0, 1, b'x'].repeat(20);
-    let result = held(server.tls("h2").await, &first, &trickle).await;
+    let result = held(Instant::now(), server.tls("h2").await, &first, &trickle).await;
     assert_closed_in_time("trickling body over h2", result);
     assert!(server.metrics.render().contains(r#"portcullis_http_responses_total{code="408"} 1"#));
 }
@@ -111,10 +110,11 @@ async fn a_trickling_body_over_h2_ends_the_connection_too() {
 async fn the_operations_port_is_protected_as_well() {
     let server = Server::start(|_| {}).await;
     let connect = || async { TcpStream::connect(server.bound.ops).await.unwrap() };
+    let begin = Instant::now();
     let (a, b, c) = tokio::join!(
-        held(connect().await, b"", b""),
-        held(connect().await, b"GET /livez HTTP/1.1\r\n", b""),
-        held(connect().await, &PREFACE[..10], b""),
+        held(begin, connect().await, b"", b""),
+        held(begin, connect().await, b"GET /livez HTTP/1.1\r\n", b""),
+        held(begin, connect().await, &PREFACE[..10], b""),
     );
     assert_closed_in_time("silent TCP", a);
     assert_closed_in_time("half the headers", b);
@@ -167,8 +167,9 @@ async fn many_open_requests_hold_neither_the_places_nor_the_connection() {
         first.extend_from_slice(&[0, 0, u8::try_from(block.len()).unwrap(), 1, 4, 0, 0, 0, stream]);
         first.extend_from_slice(&block);
     }
+    let begin = Instant::now();
     let stream = server.tls("h2").await;
-    let flood = tokio::spawn(async move { held(stream, &first, b"").await });
+    let flood = tokio::spawn(async move { held(begin, stream, &first, b"").await });
     within(2000, async {
         while !server.metrics.render().contains(r#"portcullis_http_responses_total{code="429"} 16"#) {
             tokio::time::sleep(Duration::from_millis(5)).await;
