@@ -30,8 +30,9 @@ static META: Meta = Meta {
     summary: "pods isolated for egress that no policy lets look up names",
     what: "A request after which pods are isolated for egress and no policy of the namespace lets DNS through for \
            them: those its policy selects, and those that lose DNS by its change or deletion. All policies of the \
-           namespace count together. DNS by UDP only and by TCP only are told apart. A policy without rules comes \
-           before the one that lets DNS through, so that a request for it is noted only (audit). In `check` all \
+           namespace count together. DNS by UDP only and by TCP only are told apart. A policy without rules is \
+           found only where none of the namespace lets DNS through for anybody, and since it comes before the one \
+           that does, a request for it is noted only (audit). In `check` all \
            manifests count together, and pods are told of once. A peer that names `kube-system` by a label which that \
            namespace does not bear, such as `name: kube-system`, lets nothing through.",
     why: "Nearly everything a pod does begins with a lookup, so that its other rules are worth nothing without. The \
@@ -156,7 +157,7 @@ impl Check for Params {
 /// The namespace after the request, seen by what lets the protocols in question through.
 struct View<'a> {
     cx: &'a Context<'a>,
-    /// Policies that isolate for egress.
+    /// Policies whose pods need DNS: those with egress rules, and all that isolate where nobody in the namespace has it.
     isolating: Vec<&'a NetworkPolicy>,
     /// Selectors of those that let DNS through.
     served: Vec<&'a Selector>,
@@ -170,7 +171,12 @@ impl<'a> View<'a> {
         let policies = || cx.around.after.policies.values().map(|policy| &**policy);
         let served: Vec<&Selector> =
             policies().filter(|policy| serves(policy)).map(|policy| &policy.spec.pod_selector).collect();
-        let isolating = policies().filter(|policy| policy.spec.isolates_egress).collect();
+        // Where some have DNS, pods that are allowed nothing at all are meant to have none.
+        let forgotten = !policies().any(|policy| params.serves(policy, Missing::Both, cx.inventory));
+        let isolates = |policy: &&NetworkPolicy| {
+            policy.spec.isolates_egress && (forgotten || !policy.spec.rules(Direction::Egress).is_empty())
+        };
+        let isolating = policies().filter(isolates).collect();
         Self { cx, isolating, served, serves: Box::new(serves) }
     }
 
