@@ -32,7 +32,8 @@ fn generated() -> BTreeMap<String, String> {
     let pages = RULES.iter().map(|rule| rule.meta());
     let pages = pages.map(|meta| (format!("{FOLDER}/{}.md", meta.name), format!("{mark}{}", page(meta))));
     let mut files: BTreeMap<String, String> = pages.collect();
-    let about = "The level is that of the built-in rule set. [Rule sets](../rule-sets.md) say which rules hold where.";
+    let about = "The level is that of the built-in rule set. [Rule sets](../rule-sets.md) say which rules hold where.\n\
+                 The [cookbook](../cookbook.md) shows what each of them finds, and the repair.";
     files.insert(format!("{FOLDER}/README.md"), format!("{mark}# Rules\n\n{about}\n\n{}", table("")));
     let readme = committed("README.md").expect("a README");
     files.insert("README.md".to_owned(), with_table(&readme, &table(&format!("{FOLDER}/"))));

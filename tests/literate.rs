@@ -63,7 +63,7 @@ fn run(file: &str, text: &str) -> Outcome {
     match sections(text) {
         Ok(sections) => {
             for (index, section) in sections.iter().enumerate() {
-                let goes_on = sections.get(index + 1).is_some_and(|next| next.continued);
+                let goes_on = sections.get(index + 1).is_some_and(Section::continued);
                 run_section(file, section, goes_on, &mut outcome);
             }
         }

@@ -10,6 +10,8 @@ mod changes;
 #[cfg(test)]
 mod chart;
 #[cfg(test)]
+mod cookbook;
+#[cfg(test)]
 mod default_deny;
 #[cfg(test)]
 mod deployment;
@@ -20,6 +22,10 @@ mod egress;
 mod harness;
 #[cfg(test)]
 mod lifecycle;
+#[cfg(test)]
+#[path = "../literate/literate.rs"]
+#[expect(dead_code, reason = "sections that are continued are for tests/literate.rs")]
+mod literate;
 #[cfg(test)]
 mod manifests;
 #[cfg(test)]
@@ -32,5 +38,9 @@ mod overlays;
 #[path = "../serve/pki.rs"]
 #[expect(dead_code, reason = "chains of certificates are for tests/serve.rs")]
 mod pki;
+#[cfg(test)]
+#[path = "../literate/recipes.rs"]
+#[expect(dead_code, reason = "titles and places are for tests/cookbook.rs")]
+mod recipes;
 #[cfg(test)]
 mod written;

@@ -6,8 +6,8 @@ const FENCE: &str = "```";
 #[derive(Debug)]
 pub(crate) struct Section {
     pub(crate) line: usize,
-    /// Whether it adds to the cluster of the section before.
-    pub(crate) continued: bool,
+    /// The heading as it is written, with what marks it; nothing for what stands above the first one.
+    pub(crate) heading: String,
     /// Blocks, with those of the sections that it continues in front.
     pub(crate) blocks: Vec<Block>,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Block {
 
 /// The sections of a file, or the line that is not understood.
 pub(crate) fn sections(text: &str) -> Result<Vec<Section>, (usize, String)> {
-    let mut sections = vec![Section { line: 1, continued: false, blocks: Vec::new() }];
+    let mut sections = vec![Section { line: 1, heading: String::new(), blocks: Vec::new() }];
     let mut open: Option<Block> = None;
     for (number, line) in (1..).zip(text.lines()) {
         let section = sections.last_mut().expect("one at least");
@@ -43,10 +43,11 @@ pub(crate) fn sections(text: &str) -> Result<Vec<Section>, (usize, String)> {
                 open = Some(Block { line: number + 1, info, text: String::new(), has_run: false });
             }
             (None, None) if line.starts_with('#') => {
-                let continued = line.ends_with("(continued)");
-                let kept = if continued { section.blocks.as_slice() } else { &[] };
-                let blocks = kept.iter().map(|block| Block { has_run: true, ..block.clone() }).collect();
-                sections.push(Section { line: number, continued, blocks });
+                let mut next = Section { line: number, heading: line.to_owned(), blocks: Vec::new() };
+                if next.continued() {
+                    next.blocks = section.blocks.iter().map(|block| Block { has_run: true, ..block.clone() }).collect();
+                }
+                sections.push(next);
             }
             (None, None) => {}
         }
@@ -58,6 +59,11 @@ pub(crate) fn sections(text: &str) -> Result<Vec<Section>, (usize, String)> {
 }
 
 impl Section {
+    /// Whether it adds to the cluster of the section before.
+    pub(crate) fn continued(&self) -> bool {
+        self.heading.ends_with("(continued)")
+    }
+
     /// The text of the manifests above a block, on the lines on which they stand in the file.
     pub(crate) fn manifests(&self, until: usize, is_one: impl Fn(&str) -> bool) -> String {
         let mut text = String::new();
