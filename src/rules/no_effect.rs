@@ -13,6 +13,7 @@ use crate::object::Change;
 
 mod unmatched;
 
+const REMOVE_OR_SAY: &str = "remove it, or make it say what is meant";
 const REMOVE_OR_MEND: &str = "mend the selector, or remove what it selects for";
 
 /// The rule.
@@ -84,29 +85,53 @@ impl Check for Params {
         if cx.around.after.terminating {
             return Ok(Outcome::default());
         }
-        let mut drafts = drafts(&new.policy, &cx.around.after, cx.inventory);
+        let found = idle(&new.policy, &cx.around.after, cx.inventory);
         // What had no effect before the update is not its doing.
-        let were = old.as_ref().filter(|_| !drafts.is_empty());
-        let were = were.map(|old| self::drafts(&old.policy, &cx.around.before, cx.inventory)).unwrap_or_default();
-        for draft in &mut drafts {
-            if were.iter().any(|was| was.message == draft.message) {
-                draft.at_most = Level::Warn;
+        let old = old.as_ref().filter(|_| !found.is_empty()).map(|old| &*old.policy);
+        let were = old.map(|old| idle(old, &cx.around.before, cx.inventory)).unwrap_or_default();
+        let policy_was = were.iter().any(|was| was.what == What::Policy);
+        let was_idle = |what: &What| match (what, old) {
+            (What::Rule(direction, rule), Some(old)) => {
+                let idle_rules = were.iter().filter_map(|was| match &was.what {
+                    What::Rule(of, rule) if of == direction => Some(rule),
+                    _ => None,
+                });
+                let of_an_idle_policy = old.spec.rules(*direction).iter().filter(|_| policy_was);
+                let rule = (&*new.policy, rule);
+                idle_rules.chain(of_an_idle_policy).any(|was| within(vec![rule], vec![(old, was)]))
             }
-        }
-        Ok(drafts.into())
+            _ => were.iter().any(|was| was.what == *what),
+        };
+        let capped = |idle: Idle| {
+            let at_most = if was_idle(&idle.what) { Level::Warn } else { Level::Deny };
+            Draft { at_most, ..idle.draft }
+        };
+        Ok(found.into_iter().map(capped).collect::<Vec<_>>().into())
     }
 }
 
-fn drafts(policy: &NetworkPolicy, namespace: &NamespaceState, inventory: &Inventory) -> Vec<Draft> {
+/// Something without effect.
+struct Idle {
+    what: What,
+    draft: Draft,
+}
+
+/// What it is, wherever it stands.
+#[derive(PartialEq)]
+enum What {
+    Policy,
+    Rule(Direction, PolicyRule),
+    /// As it is written.
+    Selector(String),
+}
+
+fn idle(policy: &NetworkPolicy, namespace: &NamespaceState, inventory: &Inventory) -> Vec<Idle> {
     if is_strict_default_deny(policy) {
         return Vec::new();
     }
     if policy.spec.pod_selector.is_contradiction() {
-        return vec![draft(
-            "spec.podSelector",
-            "can be satisfied by no pod, so the policy has no effect",
-            REMOVE_OR_MEND,
-        )];
+        let text = "can be satisfied by no pod, so the policy has no effect";
+        return vec![Idle { what: What::Policy, draft: draft("spec.podSelector", text, REMOVE_OR_MEND) }];
     }
     // Of two that say the same the one with the lesser name stays.
     let others: Vec<&NetworkPolicy> = namespace
@@ -116,13 +141,17 @@ fn drafts(policy: &NetworkPolicy, namespace: &NamespaceState, inventory: &Invent
         .filter(|other| other.name != policy.name && (other.spec != policy.spec || other.name < policy.name))
         .collect();
     if adds_nothing(policy, &others) {
-        let text =
-            format!("isolates and allows nothing that the other policies of namespace {} do not", namespace.name);
-        return vec![draft("spec", &text, "remove it, or make it say what is meant")];
+        let enough = others.iter().take(MAX_RULES).find(|other| adds_nothing(policy, &[other]));
+        let others = match enough {
+            Some(enough) => format!("policy {} does not", enough.name),
+            None => format!("the other policies of namespace {} do not", namespace.name),
+        };
+        let text = format!("isolates and allows nothing that {others}");
+        return vec![Idle { what: What::Policy, draft: draft("spec", &text, REMOVE_OR_SAY) }];
     }
-    let mut drafts = idle_rules(policy, &others);
-    drafts.extend(unmatched::drafts(policy, namespace, inventory));
-    drafts
+    let mut found = idle_rules(policy, &others);
+    found.extend(unmatched::selectors(policy, namespace, inventory));
+    found
 }
 
 /// A policy that selects every pod and allows nothing in a direction says so for good, whatever else there is.
@@ -164,8 +193,8 @@ fn within(these: Vec<(&NetworkPolicy, &PolicyRule)>, others: Vec<(&NetworkPolicy
 }
 
 /// The rules that allow nothing beyond the rest, the last first: all of them may go at once.
-fn idle_rules(policy: &NetworkPolicy, others: &[&NetworkPolicy]) -> Vec<Draft> {
-    let mut drafts = Vec::new();
+fn idle_rules(policy: &NetworkPolicy, others: &[&NetworkPolicy]) -> Vec<Idle> {
+    let mut found = Vec::new();
     for direction in Direction::ALL {
         let rules = policy.spec.rules(direction);
         if rules.len() > MAX_RULES {
@@ -174,22 +203,28 @@ fn idle_rules(policy: &NetworkPolicy, others: &[&NetworkPolicy]) -> Vec<Draft> {
         let mut stay: Vec<bool> = vec![true; rules.len()];
         for (i, rule) in rules.iter().enumerate().rev() {
             let rest = rules.iter().zip(&stay).enumerate().filter(|(j, (_, stays))| *j != i && **stays);
-            let rest = rest.map(|(_, (rule, _))| (policy, rule)).chain(rules_of(others, direction));
-            if within(vec![(policy, rule)], rest.collect()) {
+            let rest: Vec<_> = rest.map(|(_, (rule, _))| (policy, rule)).chain(rules_of(others, direction)).collect();
+            if within(vec![(policy, rule)], rest.clone()) {
                 if let Some(stays) = stay.get_mut(i) {
                     *stays = false;
                 }
-                let text = "allows nothing that the other rules of the namespace do not";
-                drafts.push(draft(
-                    &format!("spec.{}[{i}]", direction.field()),
-                    text,
-                    "remove it, or make it say what is meant",
-                ));
+                let enough = rest.iter().take(MAX_RULES).find(|other| within(vec![(policy, rule)], vec![**other]));
+                let others = match enough {
+                    Some((_, other)) if let Some(j) = rules.iter().position(|own| std::ptr::eq(own, *other)) => {
+                        format!("{}[{j}] does not", direction.field())
+                    }
+                    Some((other, _)) => format!("policy {} does not", other.name),
+                    None => "the other rules of the namespace do not".to_owned(),
+                };
+                let text = format!("allows nothing that {others}");
+                let at = format!("spec.{}[{i}]", direction.field());
+                let what = What::Rule(direction, rule.clone());
+                found.push(Idle { what, draft: draft(&at, &text, REMOVE_OR_SAY) });
             }
         }
     }
-    drafts.reverse();
-    drafts
+    found.reverse();
+    found
 }
 
 fn draft(field: &str, message: &str, help: &str) -> Draft {

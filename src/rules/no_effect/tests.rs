@@ -158,6 +158,20 @@ fn selectors_are_held_against_the_pods_where_they_are_known() {
 }
 
 #[test]
+fn what_says_it_already_is_named() {
+    let message = |there: &[(&str, Value)], rules: &Value| {
+        let outcome = drafts_in(&inventory(there), RULE, &Value::Null, &create(&ingress(&app("a"), rules)));
+        outcome.expect("judged").drafts.into_iter().map(|draft| draft.message).collect::<Vec<_>>()
+    };
+    let wide = ("wide", ingress(&json!({}), &json!([from("10.0.0.0/8")])));
+    let named = message(std::slice::from_ref(&wide), &json!([from("10.1.0.0/16")]));
+    assert_eq!(named, ["isolates and allows nothing that policy wide does not"]);
+    let rules = json!([from("192.168.0.0/16"), from("10.1.0.0/16"), from("192.168.1.0/24")]);
+    let expected = ["allows nothing that policy wide does not", "allows nothing that ingress[0] does not"];
+    assert_eq!(message(&[wide], &rules), expected);
+}
+
+#[test]
 fn what_an_update_leaves_as_it_was_never_denies() {
     let (one, twice) = (json!([from("10.0.0.0/8")]), json!([from("10.0.0.0/8"), from("10.0.0.0/8")]));
     let (one, twice) = (ingress(&app("a"), &one), ingress(&app("a"), &twice));
@@ -169,4 +183,13 @@ fn what_an_update_leaves_as_it_was_never_denies() {
     assert_eq!(level(&change("x", Some(&one), Some(&twice))), Some(Level::Deny));
     assert_eq!(level(&change("x", Some(&twice), Some(&one))), None);
     assert_eq!(level(&change("x", Some(&twice), None)), None);
+    // Wherever it stands, and in a policy that had no effect at all.
+    let narrow = |rules: &Value| ingress(&app("a"), rules);
+    let (before, after) =
+        (json!([from("10.1.0.0/16"), from("10.0.0.0/8")]), json!([from("10.0.0.0/8"), from("10.1.0.0/16")]));
+    assert_eq!(level(&change("x", Some(&narrow(&before)), Some(&narrow(&after)))), Some(Level::Warn));
+    let peers = |first: &str, second: &str| {
+        narrow(&json!([{}, {"from": [{"podSelector": app(first)}, {"podSelector": app(second)}]}]))
+    };
+    assert_eq!(level(&change("x", Some(&peers("b", "c")), Some(&peers("c", "b")))), Some(Level::Warn));
 }

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::{Draft, REMOVE_OR_MEND, draft};
+use super::{Idle, REMOVE_OR_MEND, What, draft};
 use crate::inventory::{Inventory, NamespaceState};
 use crate::netpol::policy::{Direction, NetworkPolicy, Peer};
 use crate::netpol::selector::Selector;
@@ -22,23 +22,23 @@ struct Known<'a> {
 }
 
 /// The selectors of a policy that select nothing.
-pub(super) fn drafts(policy: &NetworkPolicy, namespace: &NamespaceState, inventory: &Inventory) -> Vec<Draft> {
+pub(super) fn selectors(policy: &NetworkPolicy, namespace: &NamespaceState, inventory: &Inventory) -> Vec<Idle> {
     let known = Known { namespace, inventory, left: Cell::new(MAX_PODS) };
-    let mut drafts = Vec::new();
-    drafts.extend(known.in_vain(&policy.spec.pod_selector).map(|text| unmatched("spec.podSelector", &text)));
+    let mut found = Vec::new();
+    found.extend(known.in_vain(&policy.spec.pod_selector).map(|text| unmatched("spec.podSelector", &text)));
     for direction in Direction::ALL {
         for (i, rule) in policy.spec.rules(direction).iter().enumerate() {
             for (j, peer) in rule.peers.iter().enumerate() {
                 let field = format!("spec.{}[{i}].{}[{j}]", direction.field(), direction.peers_field());
-                drafts.extend(known.idle_peer(peer).map(|(key, text)| unmatched(&format!("{field}{key}"), &text)));
+                found.extend(known.idle_peer(peer).map(|(key, text)| unmatched(&format!("{field}{key}"), &text)));
             }
         }
     }
-    drafts
+    found
 }
 
-fn unmatched(field: &str, text: &str) -> Draft {
-    draft(field, text, REMOVE_OR_MEND)
+fn unmatched(field: &str, text: &str) -> Idle {
+    Idle { what: What::Selector(text.to_owned()), draft: draft(field, text, REMOVE_OR_MEND) }
 }
 
 impl Known<'_> {
