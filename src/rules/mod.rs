@@ -191,6 +191,12 @@ pub trait Check: Send + Sync {
     fn brought_under(&self, _cx: &Context<'_>) -> Result<Outcome, CannotTell> {
         Ok(Outcome::default())
     }
+
+    /// Whether it has something to say of an UPDATE that leaves the spec of a policy as it is, and
+    /// changes its labels or annotations alone. Most rules have not.
+    fn judges_metadata(&self) -> bool {
+        false
+    }
 }
 
 /// Why a rule cannot judge, in one line.
