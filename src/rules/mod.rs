@@ -1,7 +1,7 @@
 //! The rules: one file each, with its documentation, its parameters, its check and its cases.
 //!
-//! To add one: a file here, and a line in [`RULES`]. The tests over the registry hold it to the rest, and
-//! `UPDATE=1 cargo test --test docs` writes its documentation.
+//! To add one: a file here, a line in [`RULES`], and its cases in `tests/rules`. The tests over the registry hold it to
+//! the rest, and `UPDATE=1 cargo test --test docs` writes its documentation.
 
 use std::fmt;
 

@@ -21,7 +21,7 @@ enum Then {
 /// the entries' own match is meant.
 type Variant = (&'static str, fn(&Suite, &Case) -> Value, Then);
 
-const VARIANTS: [Variant; 13] = [
+const VARIANTS: [Variant; 17] = [
     ("its rule", |suite, _| json!({"rules": [suite.meta.name]}), Then::Exempted),
     (
         "its rule among others",
@@ -51,6 +51,25 @@ const VARIANTS: [Variant; 13] = [
         |suite, _| json!({"rules": [suite.meta.name], "subjects": {"groups": ["system:authenticated"]}}),
         Then::Exempted,
     ),
+    (
+        "labels of its namespace",
+        |suite, case| json!({"rules": [suite.meta.name], "match": {"namespaceSelector": named("In", case)}}),
+        Then::Exempted,
+    ),
+    (
+        "labels of other namespaces",
+        |suite, case| json!({"rules": [suite.meta.name], "match": {"namespaceSelector": named("NotIn", case)}}),
+        Then::Denied,
+    ),
+    (
+        "other operations",
+        |suite, case| {
+            let others = ["CREATE", "UPDATE", "DELETE"].into_iter().filter(|other| *other != case.operation());
+            json!({"rules": [suite.meta.name], "match": {"operations": others.collect::<Vec<_>>()}})
+        },
+        Then::Denied,
+    ),
+    ("another name", |suite, _| json!({"rules": [suite.meta.name], "match": {"names": ["elsewhere-*"]}}), Then::Denied),
     ("a day to come", |suite, _| json!({"rules": [suite.meta.name], "expires": "2999-12-31"}), Then::Exempted),
     (
         "another rule",
@@ -78,6 +97,12 @@ const VARIANTS: [Variant; 13] = [
     ("a day gone by", |suite, _| json!({"rules": [suite.meta.name], "expires": "2020-01-31"}), Then::Denied),
     ("excludeNamespaces", |_, _| Value::Null, Then::Nothing),
 ];
+
+/// Namespaces by the label that each of them has.
+fn named(operator: &str, case: &Case) -> Value {
+    let requirement = json!({"key": "kubernetes.io/metadata.name", "operator": operator, "values": [case.namespace()]});
+    json!({"matchExpressions": [requirement]})
+}
 
 /// The rule set of a suite with an exemption, or with a namespace left out.
 fn rule_set(suite: &Suite, case: &Case, mut exemption: Value) -> Value {

@@ -185,6 +185,8 @@ fn denied_where(judged: &[(String, Value)], wanted: impl Fn(&Value) -> bool, rul
 const OF_THE_WHOLE: [&str; 5] =
     ["blocked-dns", "implicit-policy-types", "missing-default-deny", "no-effect", "policy-metadata"];
 
+const INEFFECTIVE: &str = "ineffective-section";
+
 /// Pairs of a policy as it was and as it becomes. Where creating the second is denied, so is the update, since the
 /// first has nothing of what is found.
 fn widened(object: &Value) -> Vec<(&'static str, Value, Value)> {
@@ -196,8 +198,18 @@ fn widened(object: &Value) -> Vec<(&'static str, Value, Value)> {
         selector["matchExpressions"] = expressions.into();
         spec
     };
+    let one_port = |spec: &Value| {
+        let mut spec = spec.clone();
+        let rules = ["ingress", "egress"].map(|list| spec[list].as_array().cloned().unwrap_or_default());
+        for (list, mut rules) in ["ingress", "egress"].into_iter().zip(rules) {
+            rules.iter_mut().for_each(|rule| rule["ports"] = json!([{"protocol": "TCP", "port": 4711}]));
+            spec[list] = rules.into();
+        }
+        spec
+    };
     vec![
         ("for fewer pods", respecified(object, fewer), object.clone()),
+        ("for one port", respecified(object, one_port), object.clone()),
         ("for the other direction", object.clone(), respecified(object, mirrored)),
     ]
 }
@@ -225,7 +237,9 @@ fn mirrored(value: &Value) -> Value {
 fn what_was_bad_for_some_is_no_excuse_for_others() {
     let judged = judged(|suite| {
         let pairs = |case: &Case| {
-            let widened = widened(&case.0["object"]).into_iter();
+            // A section without effect leaves every port open, whatever it says.
+            let says = |(how, ..): &(&str, Value, Value)| suite.meta.name != INEFFECTIVE || *how != "for one port";
+            let widened = widened(&case.0["object"]).into_iter().filter(says);
             let pair = |(how, old, new): (&str, Value, Value)| {
                 let created = case.derived(&format!("{}: {how}, created", case.name()), &[("object", new.clone())]);
                 [created, update(case, how, old, new)]
@@ -238,4 +252,44 @@ fn what_was_bad_for_some_is_no_excuse_for_others() {
         denied_policies(suite).filter(|case| !whole(case)).flat_map(pairs).collect()
     });
     denied_where(&judged, |created| created["verdict"] == "denied", policy_rules() - OF_THE_WHOLE.len());
+}
+
+/// One policy with the rules of two: the pods of the first, the directions of both.
+fn with_rules_of(object: &Value, other: &Value) -> Value {
+    let mut object = object.clone();
+    for list in ["ingress", "egress", "policyTypes"] {
+        let mut all = object["spec"][list].as_array().cloned().unwrap_or_default();
+        for item in other["spec"][list].as_array().into_iter().flatten() {
+            if list != "policyTypes" || !all.contains(item) {
+                all.push(item.clone());
+            }
+        }
+        object["spec"][list] = all.into();
+    }
+    object
+}
+
+#[test]
+fn what_is_worse_by_itself_is_worse_beside_what_there_was() {
+    let judged = judged(|suite| {
+        // With the directions of both, no section is without effect.
+        let whole = |case: &&Case| {
+            OF_THE_WHOLE.contains(&suite.meta.name) || suite.meta.name == INEFFECTIVE || case.0.get("given").is_some()
+        };
+        let cases: Vec<&Case> = denied_policies(suite).filter(|case| !whole(case)).collect();
+        let pairs = cases.iter().flat_map(|one| cases.iter().map(move |other| (one, other)));
+        let same = |(one, other): &(&&Case, &&Case)| one.name() != other.name() && one.namespace() == other.namespace();
+        let pair = |(one, other): (&&Case, &&Case)| {
+            let (old, other) = (&one.0["object"], (other.name(), &other.0["object"]));
+            let mut instead = old.clone();
+            instead["spec"] = other.1["spec"].clone();
+            instead["spec"]["podSelector"] = old["spec"]["podSelector"].clone();
+            [
+                update(one, &format!("{}, instead", other.0), old.clone(), instead),
+                update(one, &format!("{}, besides", other.0), old.clone(), with_rules_of(old, other.1)),
+            ]
+        };
+        pairs.filter(same).flat_map(pair).collect()
+    });
+    denied_where(&judged, |instead| instead["verdict"] == "denied", policy_rules() - OF_THE_WHOLE.len() - 4);
 }
