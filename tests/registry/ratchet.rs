@@ -128,6 +128,29 @@ fn an_update_of_a_namespace_that_leaves_its_labels_is_allowed() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+#[test]
+fn what_is_bad_can_always_be_deleted_and_is_let_go() {
+    let judged = judged(|suite| {
+        let created = suite.cases.iter().filter(|case| case.operation() == "CREATE" && case.is_found());
+        let gone = |case: &Case| {
+            let object = &case.0["object"];
+            let fields = [("operation", json!("DELETE")), ("oldObject", object.clone())];
+            let mut deleted = case.derived(&format!("{}: deleted", case.name()), &fields);
+            deleted.0.as_object_mut().expect("a case").remove("object");
+            let (mut leaving, mut held) = (object.clone(), object.clone());
+            for object in [&mut leaving, &mut held] {
+                object["metadata"]["deletionTimestamp"] = json!("2030-01-01T00:00:00Z");
+            }
+            held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+            [deleted, update(case, "let go", held, leaving)]
+        };
+        created.flat_map(gone).collect()
+    });
+    assert!(judged.len() > 300, "{}", judged.len());
+    let wrong = wrong(judged, |told| told["allowed"] == true);
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
 // ---- Worse -----------------------------------------------------------------------------------------------------------
 
 /// A policy of that name with which nothing is wrong, labelled as those that the rule accepts.
