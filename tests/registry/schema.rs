@@ -79,13 +79,10 @@ fn every_rule_and_parameter_is_in_the_default_rule_set() {
 }
 
 #[test]
-fn rules_lists_every_rule_and_explains_it_under_the_fixed_headings() {
+fn rules_lists_every_rule_in_order() {
     let list = String::from_utf8(portcullis(&["rules"]).stdout).expect("text");
-    for meta in RULES.iter().map(|rule| rule.meta()) {
-        assert!(list.lines().any(|line| line.split_whitespace().next() == Some(meta.name)), "{}\n{list}", meta.name);
-        let page = String::from_utf8(portcullis(&["rules", meta.name]).stdout).expect("text");
-        let headings: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
-        let fixed = ["What it does", "Why it is bad", "Rejected", "Accepted", "Parameters", "References"];
-        assert_eq!(headings, fixed, "{}", meta.name);
-    }
+    let listed: Vec<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let names: Vec<&str> = RULES.iter().map(|rule| rule.meta().name).collect();
+    let listed: Vec<&str> = listed.into_iter().filter(|name| names.contains(name)).collect();
+    assert_eq!(listed, names, "{list}");
 }
