@@ -285,6 +285,8 @@ fn wanted(suite: &Suite, case: &Case, told: &Value) -> Found {
         _ if suite.meta.needs == Needs::Requester => Found::new(),
         // Whoever writes both the label and the policy means it.
         "label-grants-access" => all.into_iter().map(|(rule, field, _)| (rule, field, "audit".to_owned())).collect(),
+        // What comes after a default deny is in the same bundle, and not a later request.
+        "blocked-dns" => all.into_iter().map(|(rule, field, _)| (rule, field, "deny".to_owned())).collect(),
         // A manifest shows itself what its author wrote, and one with the types in it has them.
         "implicit-policy-types" if manifest("policyTypes").is_some() => Found::new(),
         _ => all,
