@@ -71,7 +71,7 @@ impl Case {
 }
 
 impl Suite {
-    /// The folders that are not named like a rule are for a test of their own.
+    /// Those of every rule.
     pub(crate) fn all() -> Vec<Self> {
         RULES.iter().map(|rule| Self::read(rule.meta())).collect()
     }
