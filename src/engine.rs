@@ -50,9 +50,23 @@ pub enum Origin {
     Request,
     /// A request on the guard path: rules about the labels of a Namespace alone.
     Labels,
+    /// A request that leaves the spec of a NetworkPolicy as it is, which makes nothing worse: rules
+    /// about its metadata alone.
+    Metadata,
     /// A bundle of manifests, applied in any order by nobody in particular: no rules about the
     /// requester, no exemptions by requester.
     Bundle,
+}
+
+impl Origin {
+    /// For a request that leaves the spec of a policy as it is.
+    #[must_use]
+    pub const fn of_metadata(self) -> Self {
+        match self {
+            Self::Request => Self::Metadata,
+            Self::Labels | Self::Metadata | Self::Bundle => self,
+        }
+    }
 }
 
 /// Why a rule set cannot be used.
@@ -229,7 +243,9 @@ pub fn evaluate(subject: &Subject, inventory: &Inventory, bound: &Bound, now: Ti
 pub fn changes(subject: &Subject, inventory: &Inventory, bound: &Bound, origin: Origin) -> Vec<String> {
     match (bound.rule_set.explain_changes, origin) {
         (ExplainChanges::Warn, Origin::Request) => changes::lines(subject, inventory),
-        (ExplainChanges::Warn, Origin::Labels | Origin::Bundle) | (ExplainChanges::Off, _) => Vec::new(),
+        (ExplainChanges::Warn, Origin::Labels | Origin::Metadata | Origin::Bundle) | (ExplainChanges::Off, _) => {
+            Vec::new()
+        }
     }
 }
 

@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     assert!(!request.uid.is_empty(), "an answer needs a uid");
     let task = request.task();
     let (subject, report) = match &task {
-        Task::Judge(subject) => (Some(subject), judged(subject)),
+        Task::Judge(subject) | Task::JudgeMetadata(subject) => (Some(subject), judged(subject)),
         Task::Admit(subject) => (subject.as_ref(), Report::default()),
         Task::CannotJudge { reason, .. } => (None, Report::unjudged(None, None, reason)),
     };

@@ -159,6 +159,9 @@ impl Reviewer {
         let task = request.task();
         let (subject, judged) = match &task {
             Task::Judge(subject) => (Some(subject), self.judge(subject, &bound, origin, now, deadline).await),
+            Task::JudgeMetadata(subject) => {
+                (Some(subject), self.judge(subject, &bound, origin.of_metadata(), now, deadline).await)
+            }
             Task::Admit(subject) => (subject.as_ref(), self.unread(Report::default(), now)),
             Task::CannotJudge { object, reason } => {
                 (None, self.unread(request.unread(object.as_ref(), reason, &bound, origin), now))
@@ -166,7 +169,7 @@ impl Reviewer {
         };
         let object = match &task {
             Task::CannotJudge { object, .. } => object.clone(),
-            Task::Judge(_) | Task::Admit(_) => subject.map(Subject::object_ref),
+            Task::Judge(_) | Task::JudgeMetadata(_) | Task::Admit(_) => subject.map(Subject::object_ref),
         };
         let about = Circumstances {
             uid: &request.uid,

@@ -157,6 +157,8 @@ pub(super) fn shortened(text: &str) -> String {
 pub enum Task {
     /// To judge it.
     Judge(Subject),
+    /// To judge the metadata of a policy, whose spec stays as it is.
+    JudgeMetadata(Subject),
     /// To admit it without looking further, and to learn of it where it could be read.
     Admit(Option<Subject>),
     /// To say that it cannot be judged, and why.
@@ -276,11 +278,15 @@ impl Request<'_> {
         let old_policy = old.and_then(|old| policy(old).ok());
         let Some(new) = new else { return Task::Judge(subject(old_policy, None)) };
         let leaving = new.metadata.deletion_timestamp.is_some();
-        if leaving || old.is_some_and(|old| same_spec(old, new)) {
-            // Admitted whatever it says: an object on its way out must get out, and one whose spec
+        let same = old.filter(|old| same_spec(old, new));
+        if leaving || same.is_some() {
+            // Admitted whatever its spec says: an object on its way out must get out, and one whose spec
             // stays as it is makes nothing worse.
-            let read = policy(new).ok();
-            return Task::Admit(read.map(|read| subject(old_policy, Some(read))));
+            let read = policy(new).ok().map(|read| subject(old_policy, Some(read)));
+            return match read {
+                Some(read) if !leaving && same.is_some_and(|old| relabelled(old, new)) => Task::JudgeMetadata(read),
+                read => Task::Admit(read),
+            };
         }
         match policy(new) {
             Ok(policy) => Task::Judge(subject(old_policy, Some(policy))),
@@ -338,6 +344,11 @@ fn same_spec(old: &Object<'_>, new: &Object<'_>) -> bool {
         },
         _ => false,
     }
+}
+
+/// Whether labels or annotations are not what they were.
+fn relabelled(old: &Object<'_>, new: &Object<'_>) -> bool {
+    old.metadata.labels != new.metadata.labels || old.metadata.annotations != new.metadata.annotations
 }
 
 fn value(raw: &RawValue) -> Result<Value, String> {

@@ -56,6 +56,7 @@ impl BoundEntry {
         let wanted = match origin {
             Origin::Request => true,
             Origin::Labels => self.meta.guards_labels && relabels(cx),
+            Origin::Metadata => self.check.judges_metadata(),
             Origin::Bundle => self.meta.needs != Needs::Requester,
         };
         if !wanted || self.meta.kind != cx.subject.object_ref().kind || !self.names(cx) {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamDoc, ParamError, Rule, SHOWN, some_of, typed,
+    CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamDoc, ParamError, Rule, SHOWN, opening, some_of, typed,
 };
 use crate::finding::{Evidence, Level};
 use crate::netpol::extent::Extent;
@@ -88,8 +88,8 @@ impl Check for Cluster {
                 for (j, peer) in rule.peers.iter().enumerate() {
                     let Some(inside) = self.inside(peer) else { continue };
                     let field = format!("spec.{}[{i}].{}[{j}].ipBlock", direction.field(), direction.peers_field());
-                    let (pods, ports) = (policy.spec.pod_selector.clone(), rule.ports.clone());
-                    let extents = vec![Extent { pods, addresses: inside.clone(), ports }];
+                    let all = opening::extent(&policy.spec.pod_selector, direction, Some(peer), rule.ports.clone());
+                    let extents = vec![Extent { addresses: inside.clone(), ..all }];
                     drafts.push(Draft { extents, ..draft(direction, field, &inside) });
                 }
             }

@@ -117,7 +117,9 @@ impl Check for Unsupported {
         let mut drafts = Vec::new();
         if plugin.ignores.contains(&Field::Policy) {
             let open = Extent { pods: Selector::everything(), addresses: IpSet::all(), ports: PortSet::all() };
-            drafts.push(draft(plugin, Field::Policy, "spec".to_owned(), vec![open], ""));
+            let isolated = Direction::ALL.into_iter().filter(|direction| policy.spec.isolates(*direction));
+            let evidence = Evidence { directions: isolated.map(Direction::as_str).collect(), ..Evidence::default() };
+            drafts.push(draft(plugin, Field::Policy, "spec".to_owned(), vec![open], evidence));
         }
         for direction in Direction::ALL {
             for (i, rule) in policy.spec.rules(direction).iter().enumerate() {
@@ -143,6 +145,10 @@ impl At<'_> {
     fn extents(&self, ports: &PortSet) -> Vec<Extent> {
         opening::extents(&self.policy.spec.pod_selector, self.direction, &self.rule.peers, ports)
     }
+
+    fn evidence(&self, ports: &PortSet) -> Evidence {
+        Evidence { ports: ports.items(), directions: vec![self.direction.as_str()], ..Evidence::default() }
+    }
 }
 
 impl Unsupported {
@@ -153,14 +159,14 @@ impl Unsupported {
             Field::EndPort => drafts.extend(at.rule.ranges.iter().map(|range| {
                 let (place, ports) = (range.index, PortSet::range(range.protocol, range.first, range.last));
                 let place = format!("{}.ports[{place}].endPort", at.field);
-                draft(plugin, field, place, at.extents(&ports), &ports.to_string())
+                draft(plugin, field, place, at.extents(&ports), at.evidence(&ports))
             })),
             Field::Sctp | Field::NamedPort => {
                 let ports = if field == Field::Sctp { sctp(&at.rule.ports) } else { named(&at.rule.ports) };
                 // A rule for all ports does not ask for SCTP in particular.
                 if !ports.is_empty() && !at.rule.ports.is_all() {
                     let place = format!("{}.ports", at.field);
-                    drafts.push(draft(plugin, field, place, at.extents(&ports), &ports.to_string()));
+                    drafts.push(draft(plugin, field, place, at.extents(&ports), at.evidence(&ports)));
                 }
             }
             Field::Except | Field::Ipv6 | Field::PodAddresses => {
@@ -169,11 +175,8 @@ impl Unsupported {
                     let selected = &at.policy.spec.pod_selector;
                     let all = opening::extent(selected, at.direction, Some(peer), at.rule.ports.clone());
                     let place = format!("{}.{}[{j}].ipBlock", at.field, at.direction.peers_field());
-                    let shown = some_of(addresses.cidrs().iter(), SHOWN);
-                    let extents = vec![Extent { addresses: addresses.clone(), ..all }];
-                    let mut draft = draft(plugin, field, place, extents, &shown);
-                    draft.evidence.cidrs = addresses.cidrs();
-                    drafts.push(draft);
+                    let evidence = Evidence { cidrs: addresses.cidrs(), ..at.evidence(&PortSet::empty()) };
+                    drafts.push(draft(plugin, field, place, vec![Extent { addresses, ..all }], evidence));
                 }
             }
         }
@@ -203,20 +206,22 @@ fn named(ports: &PortSet) -> PortSet {
     PortSet::union_of(ports.names().map(|(protocol, name)| PortSet::named(protocol, name)))
 }
 
-fn draft(plugin: &Plugin, field: Field, place: String, mut extents: Vec<Extent>, shown: &str) -> Draft {
+fn draft(plugin: &Plugin, field: Field, place: String, mut extents: Vec<Extent>, evidence: Evidence) -> Draft {
     for extent in &mut extents {
         // What one field opened before is no excuse for another.
         let mut requirements = extent.pods.requirements().to_vec();
         requirements.push(Requirement::new(" ignored", Operator::In, [field.name()]));
         extent.pods = Selector::new(requirements);
     }
-    let about = if shown.is_empty() { String::new() } else { format!(" ({shown})") };
+    let (cidrs, ports) = (some_of(evidence.cidrs.iter(), SHOWN), some_of(evidence.ports.iter(), SHOWN));
+    let about = if cidrs.is_empty() { ports } else { cidrs };
+    let about = if about.is_empty() { about } else { format!(" ({about})") };
     Draft {
         field: place,
         message: format!("{} does not enforce {}{about}", plugin.title, field.what()),
         brief: format!("{} does not enforce {}", plugin.title, field.what()),
         help: field.repair().to_owned(),
-        evidence: Evidence::default(),
+        evidence,
         at_most: Level::Deny,
         extents,
     }

@@ -1,7 +1,7 @@
 //! The rules: one file each, with its documentation, its parameters, its check and its cases.
 //!
-//! To add one: a file here, and a line in [`RULES`]. The tests over the registry hold it to the rest, and
-//! `UPDATE=1 cargo test --test docs` writes its documentation.
+//! To add one: a file here, a line in [`RULES`], and its cases in `tests/rules`. The tests over the registry hold it to
+//! the rest, and `UPDATE=1 cargo test --test docs` writes its documentation.
 
 use std::fmt;
 
@@ -190,6 +190,12 @@ pub trait Check: Send + Sync {
     /// As for [`Check::check`].
     fn brought_under(&self, _cx: &Context<'_>) -> Result<Outcome, CannotTell> {
         Ok(Outcome::default())
+    }
+
+    /// Whether it has something to say of an UPDATE that leaves the spec of a policy as it is, and
+    /// changes its labels or annotations alone. Most rules have not.
+    fn judges_metadata(&self) -> bool {
+        false
     }
 }
 

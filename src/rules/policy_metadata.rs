@@ -107,6 +107,10 @@ impl Check for Bound {
         }
         Ok(found.into())
     }
+
+    fn judges_metadata(&self) -> bool {
+        true
+    }
 }
 
 impl Bound {

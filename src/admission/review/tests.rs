@@ -112,6 +112,26 @@ fn what_leaves_the_spec_as_it_is_passes_unread() {
 }
 
 #[test]
+fn what_changes_the_metadata_alone_is_judged_by_that() {
+    let with = |key: &str, value: Value| {
+        let mut object = isolation();
+        object["metadata"][key] = value;
+        object
+    };
+    for new in [with("labels", json!({"team": "a"})), with("annotations", json!({"reason": "none"}))] {
+        let Task::JudgeMetadata(subject) = task(&policy_request("UPDATE", &isolation(), &new)) else {
+            panic!("to judge")
+        };
+        assert!(matches!(subject.change, Change::NetworkPolicy { old: Some(_), new: Some(_) }));
+        let mut leaving = new.clone();
+        leaving["metadata"]["deletionTimestamp"] = json!("2026-11-23T00:10:00Z");
+        assert!(matches!(task(&policy_request("UPDATE", &isolation(), &leaving)), Task::Admit(Some(_))));
+    }
+    let touched = with("finalizers", json!(["example.com/a"]));
+    assert!(matches!(task(&policy_request("UPDATE", &isolation(), &touched)), Task::Admit(Some(_))));
+}
+
+#[test]
 fn what_is_on_its_way_out_passes_unread() {
     let mut leaving = object(&json!({"ingress": [{}], "fqdns": []}));
     leaving["metadata"]["deletionTimestamp"] = json!("2026-11-23T00:10:00Z");

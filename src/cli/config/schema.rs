@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::config::load::{API_VERSION, KIND};
 use crate::manifest;
-use crate::rules::{Meta, ParamDoc, RULES};
+use crate::netpol::groups::Groups;
+use crate::rules::{ParamDoc, RULES, Rule};
 
 /// The schema, draft 2020-12.
 pub(super) fn schema() -> Value {
@@ -155,14 +156,15 @@ fn entry() -> Value {
             },
             "params": {"type": "object"},
         },
-        "allOf": RULES.iter().map(|rule| params(rule.meta())).collect::<Vec<_>>(),
+        "allOf": RULES.iter().map(|rule| params(*rule)).collect::<Vec<_>>(),
     })
 }
 
 /// The parameters of a rule, for the entries that name it.
-fn params(meta: &Meta) -> Value {
+fn params(rule: &dyn Rule) -> Value {
+    let meta = rule.meta();
     let properties: Map<String, Value> =
-        meta.params.iter().map(|param| (param.name.to_owned(), parameter(param))).collect();
+        meta.params.iter().map(|param| (param.name.to_owned(), parameter(rule, param))).collect();
     json!({
         "if": {"properties": {"rule": {"const": meta.name}}, "required": ["rule"]},
         "then": {
@@ -174,27 +176,38 @@ fn params(meta: &Meta) -> Value {
     })
 }
 
-/// The type of a parameter is that of its default.
-fn parameter(param: &ParamDoc) -> Value {
+/// The type of a parameter is that of its default, or where it has none, what the rule takes.
+fn parameter(rule: &dyn Rule, param: &ParamDoc) -> Value {
     let mut schema = json!({"description": param.about});
     // A bare scalar is no document of its own, so the default is read in its place.
     let reading = manifest::parse(param.name, &format!("default: {}", param.default));
     let default = reading.documents.first().and_then(|document| document.value.get("default"));
     if let Some(default) = default {
         let kind = match default {
-            Value::Array(_) => Some("array"),
-            Value::Object(_) => Some("object"),
-            Value::Bool(_) => Some("boolean"),
-            Value::Number(_) => Some("integer"),
-            Value::String(_) => Some("string"),
-            Value::Null => None,
+            Value::Array(_) => json!("array"),
+            Value::Object(_) => json!("object"),
+            Value::Bool(_) => json!("boolean"),
+            Value::Number(_) => json!("integer"),
+            Value::String(_) => json!("string"),
+            Value::Null => json!([optional(rule, param.name), "null"]),
         };
-        if let Some(kind) = kind {
-            schema["type"] = kind.into();
-            schema["default"] = default.clone();
-        }
+        schema["type"] = kind;
+        schema["default"] = default.clone();
     }
     schema
+}
+
+/// The type of a parameter without a default: lists and mappings may be empty, and text has no value that every rule
+/// takes.
+fn optional(rule: &dyn Rule, name: &str) -> &'static str {
+    let takes = |value: Value| rule.bind(&json!({ name: value }), &Groups::builtin()).is_ok();
+    if takes(json!([])) {
+        "array"
+    } else if takes(json!({})) {
+        "object"
+    } else {
+        "string"
+    }
 }
 
 fn exemption() -> Value {
@@ -293,6 +306,11 @@ mod tests {
     #[case::unknown_key("{rule: egress-private-cidr, level: deny, parms: {}}", false)]
     #[case::unknown_parameter("{rule: egress-private-cidr, level: deny, params: {group: [shared]}}", false)]
     #[case::wrong_type("{rule: egress-private-cidr, level: deny, params: {groups: shared}}", false)]
+    #[case::text_where_there_is_no_default("{rule: namespace-name, level: deny, params: {pattern: [a]}}", false)]
+    #[case::a_list_where_there_is_no_default(
+        "{rule: unpinned-namespace-selector, level: deny, params: {protectedKeys: a}}",
+        false
+    )]
     #[case::unknown_operation("{rule: egress-private-cidr, level: deny, match: {operations: [create]}}", false)]
     fn entries_are_held_to_it(#[case] entry: &str, #[case] valid: bool) {
         assert_eq!(problems(&format!("{ENTRY}{entry}\n")).is_empty(), valid);

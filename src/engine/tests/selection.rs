@@ -194,3 +194,23 @@ fn nobody_is_exempted_by_the_labels_the_request_sets() {
     assert_eq!(verdict(&[prod, free], &[prod, free, open]), Verdict::Allow);
     assert_eq!(verdict(&[prod], &[prod, free, open]), Verdict::Deny);
 }
+
+#[test]
+fn what_leaves_the_spec_as_it_is_answers_for_its_metadata_alone() {
+    let rules = json!([
+        {"rule": "allow-all-egress", "level": "deny"},
+        {"rule": "policy-metadata", "level": "deny", "params": {"labels": [{"key": "owner"}]}},
+    ]);
+    let bound = with(&rules).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let mut subject = create(&json!({"podSelector": {}, "egress": [{}]}));
+    let found = |subject: &Subject, origin: Origin| {
+        let report = evaluate(subject, &protected(), &bound, Timestamp::UNIX_EPOCH, origin);
+        report.findings.iter().map(|finding| finding.rule).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&subject, Origin::Request), ["allow-all-egress", "policy-metadata"]);
+    assert_eq!(found(&subject, Origin::Request.of_metadata()), ["policy-metadata"]);
+    assert_eq!(found(&subject, Origin::Labels.of_metadata()), [""; 0], "the guard path is not asked about policies");
+    let Change::NetworkPolicy { new: Some(new), .. } = &mut subject.change else { panic!("a policy") };
+    new.metadata.labels.insert("owner".to_owned(), "a".to_owned());
+    assert_eq!(found(&subject, Origin::Metadata), [""; 0]);
+}

@@ -75,3 +75,13 @@ fn an_update_answers_for_what_it_adds() {
     let gone = change("x", Some(&spec("10.244.1.0/24", &[])), None);
     assert_eq!(drafts(RULE, &params(), &gone).expect("judged").drafts, []);
 }
+
+#[test]
+fn an_update_is_no_better_for_the_other_direction() {
+    let block = json!([{"ipBlock": {"cidr": "10.244.0.0/24"}}]);
+    let of = |spec: Value| judged(&spec).into_iter().flat_map(|draft| draft.extents).collect::<Vec<_>>();
+    let ingress = of(json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": block}]}));
+    let egress = of(json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": block}]}));
+    assert_eq!(contained(&ingress, &egress), Some(false));
+    assert_eq!(contained(&egress, &egress), Some(true));
+}

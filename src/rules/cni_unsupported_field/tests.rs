@@ -104,4 +104,6 @@ fn the_message_names_the_plugin() {
     let subject = create(&spec(&json!({"ports": [{"port": 8080, "endPort": 8089}]})));
     let outcome = drafts(RULE, &params("cilium-before-1.16"), &subject).expect("judged");
     assert_eq!(outcome.drafts[0].message, "Cilium before 1.16 does not enforce `endPort` (TCP/8080-8089)");
+    let evidence = &outcome.drafts[0].evidence;
+    assert_eq!((&evidence.ports[..], &evidence.directions[..]), (&["TCP/8080-8089".to_owned()][..], &["Ingress"][..]));
 }

@@ -10,6 +10,7 @@ use crate::admission::review::{Task, envelope};
 use crate::config::cases::{Expect, Expected};
 use crate::engine::{Origin, evaluate};
 use crate::finding::{Finding, Report};
+use crate::object::Subject;
 
 /// What the webhook would answer, and how that differs from what is expected.
 #[derive(Debug)]
@@ -34,8 +35,10 @@ pub(super) fn judge(ready: &Ready, now: Timestamp) -> Result<Outcome, String> {
     let Ready { case, bound, inventory, .. } = ready;
     let request = envelope(&ready.body).map_err(|error| error.to_string())?;
     let origin = if case.labels { Origin::Labels } else { Origin::Request };
+    let evaluate = |subject: &Subject, origin| evaluate(subject, inventory, bound, case.now.unwrap_or(now), origin);
     let report = match request.task() {
-        Task::Judge(subject) => evaluate(&subject, inventory, bound, case.now.unwrap_or(now), origin),
+        Task::Judge(subject) => evaluate(&subject, origin),
+        Task::JudgeMetadata(subject) => evaluate(&subject, origin.of_metadata()),
         Task::Admit(_) => Report::default(),
         Task::CannotJudge { object, reason } => request.unread(object.as_ref(), &reason, bound, origin),
     };
