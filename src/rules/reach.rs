@@ -76,8 +76,8 @@ impl Reach {
                 format!("add {} to its `except`, or narrow its `cidr`", some_of(blocks.iter(), SHOWN_IN_REPAIRS))
             }
             None => {
-                "remove it; name pods by their labels, such as `to: [{podSelector: {matchLabels: {app: NAME}}}]`, and \
-                     what has to be reached by address in the rule's parameter `allow`"
+                "remove it, or name pods by their labels, such as `to: [{podSelector: {matchLabels: {app: NAME}}}]`; \
+                     addresses that have to be reached belong in the rule's parameter `allow`"
                     .to_owned()
             }
         }
