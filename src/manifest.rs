@@ -12,6 +12,7 @@
 //! Hostile input costs an error, never the process: depth, size and what aliases expand to are
 //! bounded, and no step recurses deeper than the depth bound.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io;
@@ -70,6 +71,9 @@ pub enum Error {
     /// The same key twice in one mapping: kubectl would drop the first without a word.
     #[error("the key `{0}` is given twice in this mapping; keep one")]
     DuplicateKey(String),
+    /// What breaks a text with `{{` in it, which is a template more often than a broken manifest.
+    #[error("{0}; a template has to be rendered first, such as by `helm template`")]
+    Template(Box<Error>),
     /// A key that JSON cannot express.
     #[error("a mapping key must be text, a number or a boolean")]
     OddKey,
@@ -96,6 +100,16 @@ pub enum Error {
     /// More anchors than anybody writes.
     #[error("has more than {} anchors; write out what they stand for, or split it", build::MAX_ANCHORS)]
     TooManyAnchors,
+}
+
+impl Error {
+    /// The error of a text that may be a `template`.
+    fn of(self, template: bool) -> Self {
+        match self {
+            Self::Syntax(_) | Self::OddKey if template => Self::Template(Box::new(self)),
+            other => other,
+        }
+    }
 }
 
 /// Something that could not be read, and where.
@@ -173,12 +187,14 @@ pub fn parse(file: &str, text: &str) -> Reading {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reading = Reading::default();
     let mut start = Place { line: 1, column: 1 };
+    let template = LazyCell::new(|| text.contains("{{"));
     for part in json_values(text).unwrap_or_else(|| vec![text]) {
         for tree in build::trees(part, start) {
             match tree {
                 Ok(node) if node.value == Value::Null => {}
                 Ok(node) => Document::new(&file, node.value, node.spot).unfold_into(&mut reading.documents),
                 Err((place, error)) => {
+                    let error = error.of(*template);
                     reading.problems.push(Problem { file: Arc::clone(&file), place: Some(place), error });
                 }
             }

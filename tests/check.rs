@@ -309,6 +309,46 @@ spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {tea
     }
 }
 
+/// The findings about selectors that select nothing, in a namespace with a policy and something that makes its pods.
+fn idle(args: &[&str], policy: &str, workloads: &[&str]) -> Vec<(String, String, u64)> {
+    let (code, report) = judged(args, &bundle(&[&[policy, DEFAULT_DENY], workloads].concat()));
+    assert_eq!(code, 0, "{report:#}");
+    found(&report).into_iter().filter(|(_, rule, _)| rule == "no-effect").collect()
+}
+
+#[test]
+fn workloads_tell_which_pods_there_are() {
+    let policy = "\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: to-api, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: api}}
+  policyTypes: [Ingress]
+  ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 80}]}]
+";
+    let deployment = |app: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {app}, namespace: shop}}\n\
+             spec: {{template: {{metadata: {{labels: {{app: {app}}}}}}}}}\n"
+        )
+    };
+    let (api, web) = (deployment("api"), deployment("web"));
+    let (dangling, idle_peer) = (entry("audit", "no-effect", 5), entry("audit", "no-effect", 7));
+    assert_eq!(idle(&[], policy, &[&api, &web]), []);
+    assert_eq!(idle(&[], policy, &[&web]), [dangling]);
+    assert_eq!(idle(&[], policy, &[&api]), [idle_peer]);
+    // Where there are none, or not only those, nothing is known.
+    assert_eq!(idle(&[], policy, &[]), []);
+    assert_eq!(idle(&["--partial"], policy, &[&api]), []);
+    for other in [
+        web.replace("apps/v1", "apps.openshift.io/v1").replace("kind: Deployment", "kind: DeploymentConfig"),
+        web.replace("{app: web}}}", "[web]}}"),
+    ] {
+        assert_eq!(idle(&[], policy, &[&api, &other]), [], "{other}");
+    }
+}
+
 #[test]
 fn the_cluster_may_have_the_default_deny() {
     let cluster = folder(&[("dump.yaml", DEFAULT_DENY)]);

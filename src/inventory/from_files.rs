@@ -149,8 +149,7 @@ impl<'a> Builder<'a> {
 
     fn add_pod(&mut self, pod: Pod, document: &'a Document) {
         if self.is_new((pod.kind.as_str(), pod.namespace.clone(), pod.name.clone()), document) {
-            let key = (pod.name.clone(), pod.kind);
-            self.inventory.update(&pod.namespace.clone(), |state| _ = state.pods.insert(key, Arc::new(pod)));
+            lay_pod(&mut self.inventory, pod);
         }
     }
 
@@ -195,6 +194,12 @@ pub fn lay(inventory: &mut Inventory, subject: &Subject) {
         }),
         Change::NetworkPolicy { .. } | Change::Namespace { .. } => {}
     }
+}
+
+/// Lays a pod, or the pods of a workload, over what is known.
+pub fn lay_pod(inventory: &mut Inventory, pod: Pod) {
+    let key = (pod.name.clone(), pod.kind);
+    inventory.update(&pod.namespace.clone(), |state| _ = state.pods.insert(key, Arc::new(pod)));
 }
 
 #[cfg(test)]

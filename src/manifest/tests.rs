@@ -87,7 +87,18 @@ fn keys_become_text_as_in_kubectl() {
     assert_eq!(value("yes: 1\n0644: 2\n'no': 3\n1.5: 4"), json!({"true": 1, "420": 2, "no": 3, "1.5": 4}));
     assert_eq!(error("~: 1").1, Error::OddKey);
     assert_eq!(error("? [a]\n: 1").1, Error::OddKey);
-    assert_eq!(error("{{ .Values.name }}: 1").1, Error::OddKey);
+    assert_eq!(error("{a: b}: 1").1, Error::OddKey);
+}
+
+#[test]
+fn what_breaks_a_template_is_said_to_need_rendering() {
+    for text in ["{{- if .Values.on }}\na: 1\n{{- end }}", "name: {{ .Release.Name }}", "a: 1\nb: {{ x }}-c"] {
+        let error = error(text).1;
+        assert!(matches!(error, Error::Template(_)) && error.to_string().contains("rendered first"), "{text}: {error}");
+    }
+    // Text with braces is none, nor is what is wrong for another reason.
+    assert_eq!(value("key: '{{ request.object }}'"), json!({"key": "{{ request.object }}"}));
+    assert!(matches!(error("a: '{{ x }}'\na: 1").1, Error::DuplicateKey(_)));
 }
 
 #[test]

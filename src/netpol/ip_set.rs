@@ -33,11 +33,11 @@ const MAPPED_PREFIX: u8 = 96;
 /// Why a text is no CIDR block, not even by the lenient reading of older API servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CidrError {
-    /// There is no `/`.
+    /// An address without a `/`.
     #[error("no prefix length: write a single address as ADDRESS/32, or ADDRESS/128 for IPv6")]
     MissingPrefix,
-    /// What stands before the `/` is no IPv4 or IPv6 address.
-    #[error("the part before `/` is no IP address: write it as 10.0.0.0/8 or 2001:db8::/32")]
+    /// It does not begin with an IPv4 or IPv6 address.
+    #[error("does not begin with an IP address: write it as 10.0.0.0/8 or 2001:db8::/32")]
     Address,
     /// What stands after the `/` is no number from 0 to the length of an address in bits.
     #[error("the prefix length must be a number from 0 to {max}")]
@@ -56,8 +56,9 @@ pub enum CidrError {
 /// # Errors
 /// [`CidrError`] when the lenient reader, too, would refuse the text; a zone (`fe80::1%eth0/64`) is such a case.
 pub fn parse_cidr(text: &str) -> Result<IpNet, CidrError> {
-    let (address, prefix) = text.split_once('/').ok_or(CidrError::MissingPrefix)?;
+    let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
     let address: IpAddr = without_leading_zeros(address).parse().map_err(|_| CidrError::Address)?;
+    let prefix = prefix.ok_or(CidrError::MissingPrefix)?;
     let max = if address.is_ipv4() { 32 } else { 128 };
     let prefix = prefix_length(prefix, max).ok_or(CidrError::Prefix { max })?;
     let net = IpNet::new(address, prefix).map_err(|_| CidrError::Prefix { max })?;

@@ -128,7 +128,10 @@ impl Check for Direction {
             field: format!("spec.{list}[{i}]"),
             message: format!("lets {effect} on every port"),
             brief: format!("lets {effect} on every port"),
-            help: format!("name {repair} under `{peers}` and on which `ports`, or remove the rule"),
+            help: format!(
+                "name {repair} and on which ports, such as `- {{{peers}: [{{podSelector: {{matchLabels: {{app: NAME}}}}}}], \
+                 ports: [{{protocol: TCP, port: 8080}}]}}`, or remove the rule"
+            ),
             evidence: Evidence { directions: vec![self.as_str()], ..Evidence::default() },
             at_most: Level::Deny,
             extents: vec![Extent { pods: pods.clone(), addresses: IpSet::all(), ports: PortSet::all() }],

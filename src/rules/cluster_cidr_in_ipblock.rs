@@ -1,8 +1,10 @@
 //! `cluster-cidr-in-ipblock`: an ipBlock for addresses of the cluster's own.
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::reach::{SHOWN_IN_REPAIRS, excepts};
 use super::{
     CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamDoc, ParamError, Rule, SHOWN, opening, some_of, typed,
 };
@@ -90,7 +92,7 @@ impl Check for Cluster {
                     let field = format!("spec.{}[{i}].{}[{j}].ipBlock", direction.field(), direction.peers_field());
                     let all = opening::extent(&policy.spec.pod_selector, direction, Some(peer), rule.ports.clone());
                     let extents = vec![Extent { addresses: inside.clone(), ..all }];
-                    drafts.push(Draft { extents, ..draft(direction, field, &inside) });
+                    drafts.push(Draft { extents, ..draft(direction, field, &inside, excepts(peer, &self.0)) });
                 }
             }
         }
@@ -108,19 +110,24 @@ impl Cluster {
     }
 }
 
-fn draft(direction: Direction, field: String, inside: &IpSet) -> Draft {
+fn draft(direction: Direction, field: String, inside: &IpSet, excepts: Option<Vec<IpNet>>) -> Draft {
     let cidrs = inside.cidrs();
     let (shown, peers) = (some_of(cidrs.iter(), SHOWN), direction.peers_field());
+    let by_label =
+        format!("name pods by their labels, such as `{peers}: [{{podSelector: {{matchLabels: {{app: NAME}}}}}}]`");
     Draft {
         field,
         message: format!(
             "holds addresses of the cluster, {shown}: whether it matches pods, services or nodes is up to the CNI plugin"
         ),
         brief: format!("holds addresses of the cluster, {}", some_of(cidrs.iter(), 2)),
-        help: format!(
-            "name pods by their labels, such as `{peers}: [{{podSelector: {{matchLabels: {{app: NAME}}}}}}]`; where \
-             addresses outside of the cluster are meant, add {shown} to its `except`"
-        ),
+        help: match excepts {
+            Some(blocks) => format!(
+                "{by_label}; where addresses outside of the cluster are meant, add {} to its `except`",
+                some_of(blocks.iter(), SHOWN_IN_REPAIRS)
+            ),
+            None => by_label,
+        },
         evidence: Evidence { cidrs, directions: vec![direction.as_str()], ..Evidence::default() },
         at_most: Level::Deny,
         extents: Vec::new(),

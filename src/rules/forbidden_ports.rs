@@ -168,7 +168,7 @@ fn draft(policy: &NetworkPolicy, direction: Direction, field: String, peer: Opti
         message: format!("opens {shown} to {to}; forbidden beyond namespace {}", policy.namespace),
         brief: format!("opens {} to {to}", some_of(items.iter(), 2)),
         help: format!(
-            "leave the port out of `ports`, or name pods of this namespace: `{peers}: [{{podSelector: {{}}}}]`"
+            "list under `ports` only what else is needed, or name pods of this namespace: `{peers}: [{{podSelector: {{}}}}]`"
         ),
         evidence: Evidence {
             cidrs: peer.and_then(Peer::addresses).map(|addresses| addresses.cidrs()).unwrap_or_default(),

@@ -13,6 +13,9 @@ use crate::netpol::policy::{Direction, Peer, PolicyRule};
 use crate::netpol::port_set::{PortSet, Protocol};
 use crate::netpol::selector::Selector;
 
+/// How many addresses a repair lists: one that breaks off cannot be copied.
+pub(super) const SHOWN_IN_REPAIRS: usize = 16;
+
 /// What may not be reached, and what is left out of the question.
 pub(super) struct Reach {
     /// The forbidden addresses.
@@ -36,43 +39,76 @@ impl Reach {
             if rule.ports.is_subset(&self.exempt_ports) {
                 continue;
             }
-            for (field, addresses) in self.reached(i, rule) {
+            for (peer, field, addresses) in self.reached(i, rule) {
                 let pods = policy.spec.pod_selector.clone();
-                drafts.push(self.draft(field, &rule.ports, addresses, pods));
+                drafts.push(self.draft((field, self.help(peer)), &rule.ports, addresses, pods));
             }
         }
         drafts
     }
 
     /// The forbidden addresses reached through each field of one rule.
-    fn reached(&self, i: usize, rule: &PolicyRule) -> Vec<(String, IpSet)> {
+    fn reached<'a>(&self, i: usize, rule: &'a PolicyRule) -> Vec<(Option<&'a Peer>, String, IpSet)> {
         if rule.peers.is_empty() {
             let everything = self.unrestricted_peers && !self.forbidden.is_empty();
-            return everything.then(|| (format!("spec.egress[{i}]"), self.forbidden.clone())).into_iter().collect();
+            let whole_rule = || (None, format!("spec.egress[{i}]"), self.forbidden.clone());
+            return everything.then(whole_rule).into_iter().collect();
         }
-        let residual = |(j, addresses): (usize, IpSet)| {
-            let residual = addresses.intersection(&self.forbidden);
-            (!residual.is_empty()).then(|| (format!("spec.egress[{i}].to[{j}].ipBlock"), residual))
+        let residual = |(j, peer): (usize, &'a Peer)| {
+            let residual = peer.addresses()?.intersection(&self.forbidden);
+            (!residual.is_empty()).then(|| (Some(peer), format!("spec.egress[{i}].to[{j}].ipBlock"), residual))
         };
         // Most blocks are nowhere near: no set is made of those.
         let near = |peer: &Peer| matches!(peer, Peer::IpBlock { cidr, .. } if self.forbidden.touches(*cidr));
-        let blocks = rule.peers.iter().enumerate().filter(|(_, peer)| near(peer));
-        let blocks = blocks.filter_map(|(j, peer)| Some((j, peer.addresses()?)));
-        blocks.filter_map(residual).collect()
+        rule.peers.iter().enumerate().filter(|(_, peer)| near(peer)).filter_map(residual).collect()
     }
 
-    fn draft(&self, field: String, ports: &PortSet, addresses: IpSet, pods: Selector) -> Draft {
+    /// How to keep the forbidden addresses out of an ipBlock, or out of a rule without `to`.
+    fn help(&self, peer: Option<&Peer>) -> String {
+        let Some(peer) = peer else {
+            return match self.everything_else() {
+                Some(blocks) => format!("name the peers under `to`; for the internet `to: [{blocks}]`"),
+                None => "name the peers under `to`".to_owned(),
+            };
+        };
+        match excepts(peer, &self.forbidden) {
+            Some(blocks) => {
+                format!("add {} to its `except`, or narrow its `cidr`", some_of(blocks.iter(), SHOWN_IN_REPAIRS))
+            }
+            None => {
+                "remove it, or name pods by their labels, such as `to: [{podSelector: {matchLabels: {app: NAME}}}]`; \
+                     addresses that have to be reached belong in the rule's parameter `allow`"
+                    .to_owned()
+            }
+        }
+    }
+
+    /// All addresses but the forbidden ones, as the ipBlocks of both families; `None` where nobody would write them out.
+    fn everything_else(&self) -> Option<String> {
+        let blocks =
+            [("0.0.0.0/0", IpSet::v4_all()), ("'::/0'", IpSet::v6_all())].into_iter().filter_map(|(cidr, all)| {
+                let left_out = self.forbidden.intersection(&all).cidrs();
+                (!all.is_subset(&self.forbidden)).then_some((cidr, left_out))
+            });
+        let written = |(cidr, left_out): (&str, Vec<IpNet>)| match left_out.len() {
+            0 => Some(format!("{{ipBlock: {{cidr: {cidr}}}}}")),
+            1..=SHOWN_IN_REPAIRS => {
+                let except = some_of(left_out.iter(), SHOWN_IN_REPAIRS);
+                Some(format!("{{ipBlock: {{cidr: {cidr}, except: [{except}]}}}}"))
+            }
+            _ => None,
+        };
+        let blocks: Vec<String> = blocks.map(written).collect::<Option<_>>()?;
+        (!blocks.is_empty()).then(|| blocks.join(", "))
+    }
+
+    fn draft(&self, (field, help): (String, String), ports: &PortSet, addresses: IpSet, pods: Selector) -> Draft {
         let cidrs = addresses.cidrs();
         let mut named: Vec<&IpNet> = cidrs.iter().collect();
         // The address everybody knows goes first, or a short text would leave it out. The sort is stable.
         named.sort_by_key(|block| !self.foremost.is_some_and(|address| block.contains(&address)));
         let (shown, port_items) = (some_of(named.iter(), SHOWN), ports.items());
         let on = if ports.is_all() { "all ports".to_owned() } else { some_of(port_items.iter(), SHOWN) };
-        let help = if field.ends_with("ipBlock") {
-            format!("add {shown} to its `except`, or narrow its `cidr`")
-        } else {
-            format!("name the peers under `to`, with {shown} left out by `except`")
-        };
         Draft {
             field,
             message: format!("reaches {} {shown} on {on}", self.called),
@@ -87,6 +123,18 @@ impl Reach {
             extents: vec![Extent { pods, addresses, ports: ports.clone() }],
         }
     }
+}
+
+/// The blocks whose addition to its `except` keeps the unwanted addresses out of an ipBlock. `None` where nothing of it
+/// would be left: the API server refuses an `except` that is all of its block.
+pub(super) fn excepts(peer: &Peer, unwanted: &IpSet) -> Option<Vec<IpNet>> {
+    let (Peer::IpBlock { cidr, .. }, reached) = (peer, peer.addresses()?) else { return None };
+    if reached.is_subset(unwanted) {
+        return None;
+    }
+    // Whole blocks, not the fragments that a present `except` leaves of them.
+    let inside = IpSet::from_cidr(*cidr).intersection(unwanted).cidrs();
+    Some(inside.into_iter().filter(|block| reached.touches(*block)).collect())
 }
 
 /// A list of ports as parameters write it: `TCP/443`, `UDP/30000-32767`, `TCP/*`.
@@ -125,7 +173,55 @@ fn port_item(text: &str) -> Result<PortSet, String> {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::rules::tests::{create, drafts};
+
+    fn found(params: &Value, egress: &Value) -> Vec<Draft> {
+        let spec = json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": [egress]});
+        drafts("egress-private-cidr", params, &create(&spec)).expect("judged").drafts
+    }
+
+    fn block(cidr: &str, except: &[&str]) -> Value {
+        json!({"to": [{"ipBlock": {"cidr": cidr, "except": except}}], "ports": [{"port": 443}]})
+    }
+
+    #[rstest]
+    #[case::a_group_as_a_whole("0.0.0.0/0", &[], &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"])]
+    #[case::whole_blocks_for_fragments("0.0.0.0/0", &["10.0.0.0/24", "10.3.0.0/16", "172.16.0.0/12"],
+        &["10.0.0.0/8", "192.168.0.0/16"])]
+    #[case::no_wider_than_the_block("10.0.0.0/7", &[], &["10.0.0.0/8"])]
+    fn the_excepts_that_the_repair_names_do(#[case] cidr: &str, #[case] except: &[&str], #[case] added: &[&str]) {
+        let help = format!("add {} to its `except`, or narrow its `cidr`", added.join(", "));
+        assert_eq!(found(&Value::Null, &block(cidr, except))[0].help, help);
+        assert_eq!(found(&Value::Null, &block(cidr, &[except, added].concat())), []);
+    }
+
+    #[rstest]
+    #[case::the_block_itself("10.0.0.0/24", &[])]
+    #[case::what_the_excepts_leave("10.0.0.0/7", &["11.0.0.0/8"])]
+    #[case::an_address("192.168.1.1/32", &[])]
+    fn a_block_that_is_forbidden_as_a_whole_is_to_go(#[case] cidr: &str, #[case] except: &[&str]) {
+        let help = &found(&Value::Null, &block(cidr, except))[0].help;
+        assert!(help.starts_with("remove it") && !help.contains("except"), "{help}");
+    }
+
+    #[test]
+    fn a_rule_without_to_gets_all_but_the_forbidden_addresses() {
+        let help = |params| found(&params, &json!({}))[0].help.clone();
+        let (v4, v6) = ("10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16", "fc00::/7");
+        let both = format!(
+            "name the peers under `to`; for the internet `to: [{{ipBlock: {{cidr: 0.0.0.0/0, except: [{v4}]}}}}, \
+             {{ipBlock: {{cidr: '::/0', except: [{v6}]}}}}]`"
+        );
+        assert_eq!(help(Value::Null), both);
+        let odd: Vec<String> = (1..40).step_by(2).map(|i| format!("10.0.{i}.0/24")).collect();
+        assert_eq!(help(json!({"groups": [], "cidrs": odd})), "name the peers under `to`");
+        assert_eq!(help(json!({"groups": [], "cidrs": ["0.0.0.0/0", "::/0"]})), "name the peers under `to`");
+        assert!(help(json!({"groups": [], "cidrs": ["0.0.0.0/0"]})).ends_with("`to: [{ipBlock: {cidr: '::/0'}}]`"));
+    }
 
     #[test]
     fn ports_are_read_as_documented() {

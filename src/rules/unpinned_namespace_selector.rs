@@ -142,10 +142,16 @@ impl Bound {
             Direction::Ingress => "lets in",
             Direction::Egress => "reaches",
         };
-        let who = if is_every_namespace(namespaces) {
-            "the named pods of every namespace, and whoever may create a namespace can have such pods".to_owned()
+        let by_label = "whoever may label a namespace satisfies it";
+        let (who, brief) = if is_every_namespace(namespaces) {
+            let who = "the named pods of every namespace, and whoever may create a namespace can have such pods";
+            (who.to_owned(), by_label)
+        } else if needs_no_label(namespaces) {
+            let who = format!("namespaces {}, and a namespace needs no label to be one of those", shown(namespaces));
+            (who, "a namespace without labels satisfies it")
         } else {
-            format!("namespaces {}, and whoever may label a namespace can make it one of those", shown(namespaces))
+            let named = shown(namespaces);
+            (format!("namespaces {named}, and whoever may label a namespace can make it one of those"), by_label)
         };
         let keys = if self.keys.is_empty() {
             String::new()
@@ -155,13 +161,22 @@ impl Bound {
         Draft {
             field: format!("{}[{j}].namespaceSelector", place.peers_field()),
             message: format!("{verb} {who}"),
-            brief: "whoever may label a namespace satisfies it".to_owned(),
+            brief: brief.to_owned(),
             help: format!("name the namespaces: {}{keys}", repair(peer, namespaces)),
             evidence: place.evidence(),
             at_most: Level::Deny,
             extents: vec![place.opens(peer)],
         }
     }
+}
+
+/// Whether a namespace meets the selector as it is created, its name aside.
+fn needs_no_label(namespaces: &Selector) -> bool {
+    namespaces.requirements().iter().all(|requirement| match requirement.operator {
+        Operator::NotIn | Operator::DoesNotExist => true,
+        Operator::Exists => requirement.key == METADATA_NAME,
+        Operator::In => false,
+    })
 }
 
 /// The peer by the name of its namespace. The label `name` says it on clusters on which somebody sets that label.

@@ -7,13 +7,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::engine::{Bound, Origin, bind, evaluate};
 use crate::finding::{Evidence, Finding, Level, ObjectRef, Report, Unjudged};
 use crate::inventory::Inventory;
 use crate::inventory::from_files::cidrs::odd_cidrs;
-use crate::inventory::from_files::lay;
 use crate::inventory::from_files::object::{Fault, Named, Read, read};
+use crate::inventory::from_files::{lay, lay_pod, workload};
 use crate::manifest::{Document, Reading};
 use crate::object::{Change, Subject};
 use crate::report::{CheckReport, Location, Placed};
@@ -93,7 +94,7 @@ struct Bundle<'a> {
 
 impl<'a> Bundle<'a> {
     fn new(world: &World<'a>) -> Self {
-        Self {
+        let mut bundle = Self {
             namespace: world.namespace,
             partial: world.partial,
             inventory: world.base.clone(),
@@ -104,12 +105,16 @@ impl<'a> Bundle<'a> {
             said: HashSet::new(),
             report: CheckReport::default(),
             notes: Vec::new(),
+        };
+        if world.partial {
+            bundle.doubt_pods("there may be pods that are not among the manifests".to_owned());
         }
+        bundle
     }
 
     fn add(&mut self, document: &'a Document) {
         match read(document, self.namespace) {
-            Read::Other => {}
+            Read::Other => self.inform(document),
             Read::Subject(subject) => {
                 self.report.objects += 1;
                 self.known_already(document, &subject);
@@ -132,6 +137,23 @@ impl<'a> Bundle<'a> {
                 self.faulty(document, object.as_ref(), faults);
             }
         }
+    }
+
+    /// Workloads are not judged, they tell of pods. One that cannot be read, or of a kind that is not read, leaves open
+    /// which pods there are.
+    fn inform(&mut self, document: &Document) {
+        match workload::read(document, self.namespace) {
+            Some(Ok(pod)) => lay_pod(&mut self.inventory, pod),
+            Some(Err(fault)) => self.doubt_pods(format!("{}:{}: {fault}", document.file, document.line)),
+            None if document.value.pointer("/spec/template").is_some_and(Value::is_object) => {
+                self.doubt_pods(format!("pods of a {} are not read", document.kind()));
+            }
+            None => {}
+        }
+    }
+
+    fn doubt_pods(&mut self, reason: String) {
+        self.inventory = std::mem::take(&mut self.inventory).with_pods_in_doubt(reason);
     }
 
     fn faulty(&mut self, document: &Document, object: Option<&ObjectRef>, faults: Vec<Fault>) {

@@ -46,7 +46,8 @@ fn reads_what_old_servers_stored(#[case] text: &str, #[case] read: &str) {
 
 #[rstest]
 #[case("10.0.0.0", CidrError::MissingPrefix)]
-#[case("", CidrError::MissingPrefix)]
+#[case("", CidrError::Address)]
+#[case("office", CidrError::Address)]
 #[case("/8", CidrError::Address)]
 #[case("10.0.0/8", CidrError::Address)]
 #[case("10.0.0.256/8", CidrError::Address)]

@@ -168,7 +168,9 @@ fn port(problems: &mut Problems, field: Arguments<'_>, value: &Value) -> PortSet
     match fields.get("port") {
         Some(Value::String(name)) => {
             if !is_port_name(name) {
-                problems.invalid(port_field, format!("{} is neither a number nor a port name", quoted(name)));
+                let number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+                let hint = if number { "; write a number without quotes" } else { "" };
+                problems.invalid(port_field, format!("{} is neither a number nor a port name{hint}", quoted(name)));
             }
             if fields.get("endPort").is_some() {
                 problems.invalid(end_field, "needs a numeric port");

@@ -46,6 +46,25 @@ fn is_not_found(#[case] cidr: &str, #[case] except: &[&str]) {
     assert_eq!(judged(&spec(cidr, except)), []);
 }
 
+#[rstest]
+#[case::a_pod("10.244.3.17/32", &[], None)]
+#[case::a_wider_block("10.0.0.0/8", &[], Some("10.96.0.0/12, 10.244.0.0/16"))]
+#[case::partly_excepted("10.244.0.0/15", &["10.244.0.0/17"], Some("10.244.0.0/16"))]
+fn an_except_is_proposed_where_it_leaves_something(
+    #[case] cidr: &str,
+    #[case] except: &[&str],
+    #[case] added: Option<&str>,
+) {
+    let help = &judged(&spec(cidr, except))[0].help;
+    assert_eq!(
+        help.split_once("; ").map(|(_, rest)| rest),
+        added
+            .map(|blocks| { format!("where addresses outside of the cluster are meant, add {blocks} to its `except`") })
+            .as_deref(),
+        "{help}"
+    );
+}
+
 #[test]
 fn it_does_nothing_until_blocks_are_named() {
     assert_eq!(fields(RULE, &Value::Null, &create(&spec("10.244.3.17/32", &[]))), [""; 0]);

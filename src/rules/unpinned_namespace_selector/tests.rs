@@ -61,6 +61,19 @@ fn is_not_found(#[case] peer: Value) {
     assert_eq!(fields(RULE, &params(), &create(&from(&peer))), [""; 0]);
 }
 
+#[rstest]
+#[case::name(by(NAME, "NotIn", &["kube-system"]), false)]
+#[case::value(by("env", "NotIn", &["prod"]), false)]
+#[case::absence(by("env", "DoesNotExist", &[]), false)]
+#[case::one_of_two(json!({"namespaceSelector": {"matchLabels": {"env": "prod"},
+    "matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["a"]}]}}), true)]
+#[case::presence(by("env", "Exists", &[]), true)]
+fn it_says_whether_labels_are_needed_to_get_in(#[case] peer: Value, #[case] needed: bool) {
+    let draft = drafts(RULE, &Value::Null, &create(&from(&peer))).expect("judged").drafts.remove(0);
+    let says = |text: &str| [&draft.message, &draft.brief].map(|message| message.contains(text));
+    assert_eq!((says("may label"), says("no label")[0]), ([needed; 2], !needed), "{}", draft.message);
+}
+
 #[test]
 fn without_protected_keys_only_the_name_is_trusted() {
     assert_eq!(fields(RULE, &Value::Null, &create(&from(&labels("team", "a")))), [PEER]);
