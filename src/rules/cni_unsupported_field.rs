@@ -58,8 +58,8 @@ spec:
         ParamDoc {
             name: "cni",
             default: "null",
-            about: "The plugin that enforces policies: `azure-npm`, `azure-npm-windows`, `cilium`, `cilium-before-1.16` \
-                    or `flannel`.",
+            about: "The plugin that enforces policies: `azure-npm`, `azure-npm-windows`, `calico` (which enforces all of \
+                    it), `cilium`, `cilium-before-1.16` or `flannel`.",
         },
         ParamDoc {
             name: "clusterCidrs",
@@ -94,10 +94,7 @@ impl Rule for CniUnsupportedField {
         let known = |name: &str| {
             PLUGINS.iter().find(|plugin| plugin.name == name).ok_or_else(|| {
                 let names: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.name).collect();
-                ParamError::at(
-                    "cni",
-                    format!("nothing is known to be unsupported by `{name}`; known are {}", names.join(", ")),
-                )
+                ParamError::at("cni", format!("nothing is known of `{name}`; known are {}", names.join(", ")))
             })
         };
         let plugin = params.cni.as_deref().map(known).transpose()?;

@@ -73,6 +73,7 @@ pub(super) struct Plugin {
 /// Every plugin of which something is known, by name. What their own documentation says:
 /// - Azure NPM: learn.microsoft.com/azure/aks/use-network-policies, its limitations: no IPv6 at all; on Windows, further no
 ///   named ports, no SCTP and no `except`.
+/// - Calico: docs.tigera.io/calico, Kubernetes policy: all of it. Named so that a rule set can say what a cluster runs.
 /// - Cilium: docs.cilium.io, Network Policy, known missing features: `ipBlock` set with a pod IP (cilium/cilium#9209) to
 ///   this day; SCTP (#5719) and port ranges (#16622, #28684: accepted and ignored) up to 1.15.
 /// - Flannel: its README leaves network policy to other projects.
@@ -83,6 +84,7 @@ pub(super) const PLUGINS: &[Plugin] = &[
         title: "Azure NPM on Windows",
         ignores: &[Field::Sctp, Field::NamedPort, Field::Except, Field::Ipv6],
     },
+    Plugin { name: "calico", title: "Calico", ignores: &[] },
     Plugin { name: "cilium", title: "Cilium", ignores: &[Field::PodAddresses] },
     Plugin {
         name: "cilium-before-1.16",

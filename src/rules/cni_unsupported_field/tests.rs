@@ -45,6 +45,8 @@ fn is_found(#[case] cni: &str, #[case] rule: Value, #[case] expected: &[&str]) {
 #[case::neighbours_are_no_range("cilium-before-1.16", json!({"ports": [{"port": 80}, {"port": 81}]}))]
 #[case::all_ports_ask_for_nothing("cilium-before-1.16", json!({"from": [{"podSelector": {}}]}))]
 #[case::a_range_that_is_supported("cilium", json!({"ports": [{"port": 8080, "endPort": 8089}]}))]
+#[case::a_plugin_that_does_all("calico", json!({"from": [{"ipBlock": {"cidr": "10.244.3.17/32"}}],
+    "ports": [{"protocol": "SCTP", "port": 8080, "endPort": 8089}]}))]
 #[case::outside_of_the_cluster("cilium", json!({"from": [{"ipBlock": {"cidr": "198.51.100.0/24"}}]}))]
 #[case::pods_excepted("cilium", json!({"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.244.0.0/16"]}}]}))]
 #[case::mapped_is_v4("azure-npm", json!({"from": [{"ipBlock": {"cidr": "::ffff:192.0.2.0/120"}}]}))]
@@ -78,7 +80,7 @@ fn the_list_is_closed_sorted_and_documented() {
     for plugin in PLUGINS {
         assert!(about.contains(&format!("`{}`", plugin.name)), "{}", plugin.name);
     }
-    let unknown = CniUnsupportedField.bind(&json!({"cni": "calico"}), &Groups::builtin()).err();
+    let unknown = CniUnsupportedField.bind(&json!({"cni": "calicoo"}), &Groups::builtin()).err();
     assert!(unknown.is_some_and(|error| error.to_string().contains("cilium-before-1.16")));
     let cidr = json!({"cni": "cilium", "clusterCidrs": ["10.244.0.0"]});
     assert!(CniUnsupportedField.bind(&cidr, &Groups::builtin()).is_err());
