@@ -112,6 +112,11 @@ impl Problems {
     }
 
     pub(super) fn wrong_type(&mut self, field: fmt::Arguments<'_>, wanted: &str, found: &Value) {
+        // YAML reads `y`, `no` and `123` as what they are not meant to be.
+        let quotes = match found {
+            Value::Bool(_) | Value::Number(_) if wanted == "a string" => "; put it in quotes",
+            _ => "",
+        };
         let found = match found {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",
@@ -120,7 +125,7 @@ impl Problems {
             Value::Array(_) => "a list",
             Value::Object(_) => "an object",
         };
-        self.invalid(field, format!("must be {wanted}, not {found}"));
+        self.invalid(field, format!("must be {wanted}, not {found}{quotes}"));
     }
 }
 

@@ -123,6 +123,8 @@ fn unknown_fields_are_named(#[case] value: Value, #[case] told: &str) {
 #[case::port_negative(json!({"ingress": [{"ports": [{"port": -1}]}]}), "is outside")]
 #[case::port_as_text(json!({"ingress": [{"ports": [{"port": "80"}]}]}), "neither a number nor a port name")]
 #[case::port_in_quotes(json!({"egress": [{"ports": [{"port": "8125"}]}]}), "write a number without quotes")]
+#[case::a_label_y_without_quotes(json!({"podSelector": {"matchLabels": {"a": true}}}),
+    "must be a string, not a boolean; put it in quotes")]
 #[case::port_true(json!({"ingress": [{"ports": [{"port": true}]}]}), "must be a number, not a boolean")]
 #[case::end_before_start(json!({"ingress": [{"ports": [{"port": 9, "endPort": 8}]}]}), "must not be below port 9")]
 #[case::end_without_start(json!({"ingress": [{"ports": [{"endPort": 8}]}]}), "endPort: needs a port")]
