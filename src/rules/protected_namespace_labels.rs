@@ -62,7 +62,7 @@ struct Params {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object such as {key: team, subjects: {groups: [platform]}}")]
 struct Item {
     key: Option<String>,
     prefix: Option<String>,

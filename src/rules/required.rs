@@ -13,7 +13,7 @@ use crate::object::Metadata;
 
 /// What is required, as written.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object such as {key: team, values: [a, b]}")]
 pub(super) struct Item {
     key: String,
     #[serde(default)]

@@ -98,6 +98,7 @@ fn the_message_names_value_and_repair() {
 }
 
 #[rstest]
+#[case::a_bare_key(json!({"labels": ["team"]}), "labels[0]", "such as {key: team")]
 #[case::no_key(json!({"labels": [{"values": ["a"]}]}), "labels[0]", "key")]
 #[case::empty_key(json!({"labels": [{"key": ""}]}), "labels[0].key", "not the key")]
 #[case::odd_key(json!({"annotations": [{"key": "a b"}]}), "annotations[0].key", "not the key")]

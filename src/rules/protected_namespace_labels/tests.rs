@@ -109,6 +109,7 @@ fn the_message_names_all(#[case] old: Pairs<'_>, #[case] new: Pairs<'_>, #[case]
 }
 
 #[rstest]
+#[case::a_bare_key(json!(["team"]), "keys[0]", "such as {key: team")]
 #[case::neither(json!([{"subjects": {"users": ["a"]}}]), "keys[0]", "either")]
 #[case::both(json!([{"key": "a", "prefix": "b"}]), "keys[0]", "either")]
 #[case::empty_key(json!([{"key": ""}]), "keys[0].key", "not the key")]
