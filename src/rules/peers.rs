@@ -1,5 +1,7 @@
 //! What the rules about peers share: what a peer opens, for the ratchet, and how it is written.
 
+use ipnet::IpNet;
+
 use super::Context;
 use crate::finding::Evidence;
 use crate::netpol::METADATA_NAME;
@@ -138,10 +140,10 @@ pub(super) fn selector_yaml(selector: &Selector) -> String {
 /// A peer as YAML in one line.
 pub(super) fn peer_yaml(peer: &Peer) -> String {
     match peer {
-        Peer::IpBlock { cidr, except } if except.is_empty() => format!("{{ipBlock: {{cidr: \"{cidr}\"}}}}"),
+        Peer::IpBlock { cidr, except } if except.is_empty() => format!("{{ipBlock: {{cidr: {}}}}}", cidr_yaml(cidr)),
         Peer::IpBlock { cidr, except } => {
-            let except: Vec<String> = except.iter().map(|block| format!("\"{block}\"")).collect();
-            format!("{{ipBlock: {{cidr: \"{cidr}\", except: [{}]}}}}", except.join(", "))
+            let except: Vec<String> = except.iter().map(cidr_yaml).collect();
+            format!("{{ipBlock: {{cidr: {}, except: [{}]}}}}", cidr_yaml(cidr), except.join(", "))
         }
         Peer::Pods { namespace, pod } => {
             let part = |name: &str, selector: &Option<Selector>| {
@@ -151,6 +153,11 @@ pub(super) fn peer_yaml(peer: &Peer) -> String {
             format!("{{{}}}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
         }
     }
+}
+
+/// A CIDR as YAML, in quotes where its colons would end a key.
+pub(super) fn cidr_yaml(cidr: &IpNet) -> String {
+    if cidr.addr().is_ipv6() { format!("'{cidr}'") } else { cidr.to_string() }
 }
 
 /// Ports as YAML in one line.

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 
+use super::peers::peer_yaml;
 use super::{Context, Draft, SHOWN, some_of};
 use crate::finding::{Evidence, Level};
 use crate::netpol::extent::Extent;
@@ -41,7 +42,7 @@ impl Reach {
             }
             for (peer, field, addresses) in self.reached(i, rule) {
                 let pods = policy.spec.pod_selector.clone();
-                drafts.push(self.draft((field, self.help(peer)), &rule.ports, addresses, pods));
+                drafts.push(self.draft((field, self.help(rule, peer)), &rule.ports, addresses, pods));
             }
         }
         drafts
@@ -64,39 +65,43 @@ impl Reach {
     }
 
     /// How to keep the forbidden addresses out of an ipBlock, or out of a rule without `to`.
-    fn help(&self, peer: Option<&Peer>) -> String {
+    fn help(&self, rule: &PolicyRule, peer: Option<&Peer>) -> String {
         let Some(peer) = peer else {
             return match self.everything_else() {
                 Some(blocks) => format!("name the peers under `to`; for the internet `to: [{blocks}]`"),
                 None => "name the peers under `to`".to_owned(),
             };
         };
-        match excepts(peer, &self.forbidden) {
-            Some(blocks) => {
+        match (excepts(peer, &self.forbidden), peer) {
+            (Some(blocks), Peer::IpBlock { cidr, except }) if except.is_empty() && blocks.len() <= SHOWN_IN_REPAIRS => {
+                let block = peer_yaml(&Peer::IpBlock { cidr: *cidr, except: blocks });
+                format!("write `- {block}`, or narrow its `cidr`")
+            }
+            (Some(blocks), _) => {
                 format!("add {} to its `except`, or narrow its `cidr`", some_of(blocks.iter(), SHOWN_IN_REPAIRS))
             }
-            None => {
-                "remove it, or name pods by their labels, such as `to: [{podSelector: {matchLabels: {app: NAME}}}]`; \
-                     addresses that have to be reached belong in the rule's parameter `allow`"
-                    .to_owned()
+            (None, _) => {
+                // A `to` that lost its last peer would be everybody.
+                let idle = |peer: &Peer| peer.addresses().is_some_and(|all| all.is_subset(&self.forbidden));
+                let what = if rule.peers.iter().all(idle) { "rule" } else { "peer" };
+                format!(
+                    "remove the {what}, or name pods by their labels, such as `to: [{{podSelector: {{matchLabels: \
+                     {{app: NAME}}}}}}]`; addresses that have to be reached belong in the rule's parameter `allow`"
+                )
             }
         }
     }
 
     /// All addresses but the forbidden ones, as the ipBlocks of both families; `None` where nobody would write them out.
     fn everything_else(&self) -> Option<String> {
-        let blocks =
-            [("0.0.0.0/0", IpSet::v4_all()), ("'::/0'", IpSet::v6_all())].into_iter().filter_map(|(cidr, all)| {
-                let left_out = self.forbidden.intersection(&all).cidrs();
-                (!all.is_subset(&self.forbidden)).then_some((cidr, left_out))
-            });
-        let written = |(cidr, left_out): (&str, Vec<IpNet>)| match left_out.len() {
-            0 => Some(format!("{{ipBlock: {{cidr: {cidr}}}}}")),
-            1..=SHOWN_IN_REPAIRS => {
-                let except = some_of(left_out.iter(), SHOWN_IN_REPAIRS);
-                Some(format!("{{ipBlock: {{cidr: {cidr}, except: [{except}]}}}}"))
-            }
-            _ => None,
+        let families = [IpNet::from(Ipv4Net::default()), IpNet::from(Ipv6Net::default())];
+        let blocks = families.into_iter().filter_map(|cidr| {
+            let except = excepts(&Peer::IpBlock { cidr, except: Vec::new() }, &self.forbidden)?;
+            Some(Peer::IpBlock { cidr, except })
+        });
+        let written = |block: Peer| {
+            let short = matches!(&block, Peer::IpBlock { except, .. } if except.len() <= SHOWN_IN_REPAIRS);
+            short.then(|| peer_yaml(&block))
         };
         let blocks: Vec<String> = blocks.map(written).collect::<Option<_>>()?;
         (!blocks.is_empty()).then(|| blocks.join(", "))
@@ -194,7 +199,12 @@ mod tests {
         &["10.0.0.0/8", "192.168.0.0/16"])]
     #[case::no_wider_than_the_block("10.0.0.0/7", &[], &["10.0.0.0/8"])]
     fn the_excepts_that_the_repair_names_do(#[case] cidr: &str, #[case] except: &[&str], #[case] added: &[&str]) {
-        let help = format!("add {} to its `except`, or narrow its `cidr`", added.join(", "));
+        let help = match except {
+            [] => {
+                format!("write `- {{ipBlock: {{cidr: {cidr}, except: [{}]}}}}`, or narrow its `cidr`", added.join(", "))
+            }
+            _ => format!("add {} to its `except`, or narrow its `cidr`", added.join(", ")),
+        };
         assert_eq!(found(&Value::Null, &block(cidr, except))[0].help, help);
         assert_eq!(found(&Value::Null, &block(cidr, &[except, added].concat())), []);
     }
@@ -205,7 +215,11 @@ mod tests {
     #[case::an_address("192.168.1.1/32", &[])]
     fn a_block_that_is_forbidden_as_a_whole_is_to_go(#[case] cidr: &str, #[case] except: &[&str]) {
         let help = &found(&Value::Null, &block(cidr, except))[0].help;
-        assert!(help.starts_with("remove it") && !help.contains("except"), "{help}");
+        assert!(help.starts_with("remove the rule") && !help.contains("except"), "{help}");
+        let mut beside = block(cidr, except);
+        beside["to"].as_array_mut().expect("peers").push(json!({"podSelector": {}}));
+        let help = &found(&Value::Null, &beside)[0].help;
+        assert!(help.starts_with("remove the peer"), "{help}");
     }
 
     #[test]
@@ -214,7 +228,7 @@ mod tests {
         let (v4, v6) = ("10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16", "fc00::/7");
         let both = format!(
             "name the peers under `to`; for the internet `to: [{{ipBlock: {{cidr: 0.0.0.0/0, except: [{v4}]}}}}, \
-             {{ipBlock: {{cidr: '::/0', except: [{v6}]}}}}]`"
+             {{ipBlock: {{cidr: '::/0', except: ['{v6}']}}}}]`"
         );
         assert_eq!(help(Value::Null), both);
         let odd: Vec<String> = (1..40).step_by(2).map(|i| format!("10.0.{i}.0/24")).collect();

@@ -144,8 +144,9 @@ impl Bound {
         };
         let by_label = "whoever may label a namespace satisfies it";
         let (who, brief) = if is_every_namespace(namespaces) {
-            let who = "the named pods of every namespace, and whoever may create a namespace can have such pods";
-            (who.to_owned(), by_label)
+            let pods = if let Peer::Pods { pod: Some(pods), .. } = peer { shown(pods) } else { String::new() };
+            let who = format!("pods {pods} of every namespace, and whoever may create a namespace can have such pods");
+            (who, "whoever may create a namespace satisfies it")
         } else if needs_no_label(namespaces) {
             let who = format!("namespaces {}, and a namespace needs no label to be one of those", shown(namespaces));
             (who, "a namespace without labels satisfies it")

@@ -131,7 +131,7 @@ fn entries_that_protect_labels_count(#[case] level: &str, #[case] params: Value,
     "name the namespaces: `- {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}}`"
 )]
 #[case::every_namespace(json!({"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "x"}}}),
-    "lets in the named pods of every namespace, and whoever may create a namespace can have such pods",
+    "lets in pods app=x of every namespace, and whoever may create a namespace can have such pods",
     "name the namespaces: `- {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAME}}, \
      podSelector: {matchLabels: {app: x}}}`")]
 fn messages(#[case] peer: Value, #[case] message: &str, #[case] help: &str) {
