@@ -106,7 +106,12 @@ impl Requirement {
     /// Whether an object with these labels meets the condition.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
-        let value = labels.get(&self.key);
+        self.admits(labels.get(&self.key).map(String::as_str))
+    }
+
+    /// Whether an object meets the condition whose label with this key has that value, or which has no such label.
+    #[must_use]
+    pub fn admits(&self, value: Option<&str>) -> bool {
         match self.operator {
             Operator::In => value.is_some_and(|value| self.values.contains(value)),
             Operator::NotIn => value.is_none_or(|value| !self.values.contains(value)),
@@ -188,19 +193,18 @@ impl Selector {
     /// Whether no object is selected by both. Exact.
     #[must_use]
     pub fn disjoint(&self, other: &Self) -> bool {
-        let theirs: BTreeMap<&str, Domain<'_>> = other.domains().into_iter().collect();
-        self.is_contradiction()
-            || theirs.values().any(Domain::is_empty)
-            || self.domains().iter().any(|(key, mine)| theirs.get(key).is_some_and(|theirs| mine.is_disjoint(theirs)))
+        let (mine, theirs) = (self.domains(), other.domains());
+        mine.iter().chain(&theirs).any(|(_, domain)| domain.is_empty())
+            || mine.iter().any(|(key, mine)| side(&theirs, key).is_some_and(|theirs| mine.is_disjoint(theirs)))
     }
 
     /// Whether every object this selects is selected by `other` too. Exact.
     #[must_use]
     pub fn implies(&self, other: &Self) -> bool {
-        let mine: BTreeMap<&str, Domain<'_>> = self.domains().into_iter().collect();
+        let mine = self.domains();
         // Boxes that are not empty lie in each other exactly when their sides do, key by key.
-        mine.values().any(Domain::is_empty)
-            || other.domains().iter().all(|(key, theirs)| match mine.get(key) {
+        mine.iter().any(|(_, domain)| domain.is_empty())
+            || other.domains().iter().all(|(key, theirs)| match side(&mine, key) {
                 Some(mine) => mine.is_subset(theirs),
                 None => theirs.is_full(),
             })
@@ -213,6 +217,12 @@ impl Selector {
             .filter_map(|group| Some((group.first()?.key.as_str(), Domain::of(group))))
             .collect()
     }
+}
+
+/// What sides that are sorted by key let through of this one, where any of them is about it.
+fn side<'a, 'b>(sides: &'b [(&'a str, Domain<'a>)], key: &str) -> Option<&'b Domain<'a>> {
+    let index = sides.binary_search_by_key(&key, |(key, _)| key).ok()?;
+    sides.get(index).map(|(_, domain)| domain)
 }
 
 /// Whether an API server accepts the text as the value of a label: at most 63 ASCII letters, digits, `-`, `_`, `.`,
