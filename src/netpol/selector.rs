@@ -179,7 +179,12 @@ impl Selector {
     /// Whether no object can be selected: `app in (a)` with `app in (b)`, or `app` with `!app`.
     #[must_use]
     pub fn is_contradiction(&self) -> bool {
-        self.domains().iter().any(|(_, domain)| domain.is_empty())
+        self.groups().any(|group| match group {
+            // Nearly all are of this kind, and nothing has to be put together.
+            [Requirement { operator: Operator::In, values, .. }] => !values.iter().any(|value| is_label_value(value)),
+            [_] => false,
+            several => Domain::of(several).is_empty(),
+        })
     }
 
     /// The labels of an object that is selected, with no label more than needed; `None` when none can be selected.
@@ -193,36 +198,38 @@ impl Selector {
     /// Whether no object is selected by both. Exact.
     #[must_use]
     pub fn disjoint(&self, other: &Self) -> bool {
-        let (mine, theirs) = (self.domains(), other.domains());
-        mine.iter().chain(&theirs).any(|(_, domain)| domain.is_empty())
-            || mine.iter().any(|(key, mine)| side(&theirs, key).is_some_and(|theirs| mine.is_disjoint(theirs)))
+        let misses = |mine| other.group_like(mine).is_some_and(|it| Domain::of(mine).is_disjoint(&Domain::of(it)));
+        self.is_contradiction() || other.is_contradiction() || self.groups().any(misses)
     }
 
     /// Whether every object this selects is selected by `other` too. Exact.
     #[must_use]
     pub fn implies(&self, other: &Self) -> bool {
-        let mine = self.domains();
         // Boxes that are not empty lie in each other exactly when their sides do, key by key.
-        mine.iter().any(|(_, domain)| domain.is_empty())
-            || other.domains().iter().all(|(key, theirs)| match side(&mine, key) {
-                Some(mine) => mine.is_subset(theirs),
-                None => theirs.is_full(),
-            })
+        let holds = |theirs| match self.group_like(theirs) {
+            Some(mine) => Domain::of(mine).is_subset(&Domain::of(theirs)),
+            None => Domain::of(theirs).is_full(),
+        };
+        self.is_contradiction() || other.groups().all(holds)
     }
 
     /// The sides of the box: what each key that is named lets through, sorted by key.
     fn domains(&self) -> Vec<(&str, Domain<'_>)> {
-        self.requirements
-            .chunk_by(|one, next| one.key == next.key)
-            .filter_map(|group| Some((group.first()?.key.as_str(), Domain::of(group))))
-            .collect()
+        self.groups().filter_map(|group| Some((group.first()?.key.as_str(), Domain::of(group)))).collect()
     }
-}
 
-/// What sides that are sorted by key let through of this one, where any of them is about it.
-fn side<'a, 'b>(sides: &'b [(&'a str, Domain<'a>)], key: &str) -> Option<&'b Domain<'a>> {
-    let index = sides.binary_search_by_key(&key, |(key, _)| key).ok()?;
-    sides.get(index).map(|(_, domain)| domain)
+    /// The requirements by key, each group of which makes a side of the box.
+    fn groups(&self) -> impl Iterator<Item = &[Requirement]> {
+        self.requirements.chunk_by(|one, next| one.key == next.key)
+    }
+
+    /// The group with the key of that one.
+    fn group_like(&self, other: &[Requirement]) -> Option<&[Requirement]> {
+        let key = &other.first()?.key;
+        let from = self.requirements.get(self.requirements.partition_point(|requirement| requirement.key < *key)..)?;
+        let group = from.get(..from.partition_point(|requirement| requirement.key == *key))?;
+        (!group.is_empty()).then_some(group)
+    }
 }
 
 /// Whether an API server accepts the text as the value of a label: at most 63 ASCII letters, digits, `-`, `_`, `.`,

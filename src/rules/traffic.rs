@@ -4,6 +4,8 @@
 //! selected pod and a peer x ports. A pair is a selector over the labels of both and of the peer's namespace, told
 //! apart by what their keys begin with. An ipBlock is not taken to mean pods, since that depends on the CNI.
 
+use ipnet::IpNet;
+
 use crate::inventory::METADATA_NAME;
 use crate::netpol::extent::{Extent, contained};
 use crate::netpol::ip_set::IpSet;
@@ -55,17 +57,78 @@ impl<'a> Traffic<'a> {
         if self.of_pods().any(|mine| is_something(mine) && lone(mine)) {
             return Some(false);
         }
+        let addresses = self.blocks_lie_in(&near) || contained(&addresses(&self.0), &addresses(&near.0))?;
+        Some(addresses && (self.pods_lie_in(&near) || self.pairs_lie_in(&near)?))
+    }
+
+    /// Whether each ipBlock lies in one of the other. Mostly that is all there is to it, and no set has to be made.
+    fn blocks_lie_in(&self, other: &Self) -> bool {
+        let few = self.of_blocks().count().saturating_mul(other.of_blocks().count()) <= MAX_PAIRS_OF_BLOCKS;
+        few && self
+            .of_blocks()
+            .all(|mine| other.of_blocks().any(|its| rule_lies_in(mine.0, its.0) && block_lies_in(mine.1, its.1)))
+    }
+
+    /// Whether each peer lies in one of the other, the same for pods.
+    fn pods_lie_in(&self, other: &Self) -> bool {
+        self.of_pods().all(|mine| other.of_pods().any(|its| rule_lies_in(mine.0, its.0) && pods_lie_in(mine.1, its.1)))
+    }
+
+    fn pairs_lie_in(&self, near: &Self) -> Option<bool> {
         let same = |it: &OfPeer<'a>| self.of_pods().any(|mine| may_mean_the_same(mine, *it));
-        let pairs = || contained(&pairs(self.of_pods()), &pairs(near.of_pods().filter(same)));
-        Some(contained(&addresses(&self.0), &addresses(&near.0))? && pairs()?)
+        contained(&pairs(self.of_pods()), &pairs(near.of_pods().filter(same)))
+    }
+
+    fn of_blocks(&self) -> impl Iterator<Item = OfPeer<'a>> {
+        self.of_peers(|peer| matches!(peer, Peer::IpBlock { .. }))
     }
 
     fn of_pods(&self) -> impl Iterator<Item = OfPeer<'a>> {
-        self.0.iter().flat_map(|ruled| {
+        self.of_peers(|peer| matches!(peer, Peer::Pods { .. }))
+    }
+
+    /// The peers of that kind, and the rules without any peer, which mean all of either kind.
+    fn of_peers(&self, kind: fn(&Peer) -> bool) -> impl Iterator<Item = OfPeer<'a>> {
+        self.0.iter().flat_map(move |ruled| {
             let all = ruled.1.peers.is_empty().then_some((*ruled, None));
-            let pods = ruled.1.peers.iter().filter(|peer| matches!(peer, Peer::Pods { .. }));
-            all.into_iter().chain(pods.map(|peer| (*ruled, Some(peer))))
+            let peers = ruled.1.peers.iter().filter(move |peer| kind(peer));
+            all.into_iter().chain(peers.map(|peer| (*ruled, Some(peer))))
         })
+    }
+}
+
+/// Beyond so many pairs of blocks sets are faster than looking at each.
+const MAX_PAIRS_OF_BLOCKS: usize = 4_096;
+
+/// Whether a rule's ports and selected pods are among those of another.
+fn rule_lies_in((policy, rule): Ruled<'_>, (other, its): Ruled<'_>) -> bool {
+    rule.ports.is_subset(&its.ports) && policy.spec.pod_selector.implies(&other.spec.pod_selector)
+}
+
+/// Whether all addresses of a block are among those of another.
+fn block_lies_in(mine: Option<&Peer>, its: Option<&Peer>) -> bool {
+    match (mine, its) {
+        (_, None) => true,
+        (Some(Peer::IpBlock { cidr, except }), Some(Peer::IpBlock { cidr: wider, except: holes })) => {
+            let apart = |hole: &IpNet| !hole.contains(cidr) && !cidr.contains(hole);
+            let left_out = |hole: &IpNet| except.iter().any(|except| except.contains(hole));
+            wider.contains(cidr) && holes.iter().all(|hole| apart(hole) || left_out(hole))
+        }
+        _ => false,
+    }
+}
+
+/// Whether all pods of a peer are among those of another, of a policy of the same namespace.
+fn pods_lie_in(mine: Option<&Peer>, its: Option<&Peer>) -> bool {
+    let lies_in = |mine: &Option<Selector>, its: &Option<Selector>| {
+        its.as_ref().is_none_or(|its| mine.as_ref().map_or_else(|| its.selects_everything(), |mine| mine.implies(its)))
+    };
+    match (mine, its) {
+        (_, None) => true,
+        (Some(Peer::Pods { namespace, pod }), Some(Peer::Pods { namespace: its_namespace, pod: its_pod })) => {
+            namespace.is_some() == its_namespace.is_some() && lies_in(namespace, its_namespace) && lies_in(pod, its_pod)
+        }
+        _ => false,
     }
 }
 
