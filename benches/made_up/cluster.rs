@@ -25,7 +25,7 @@ pub(crate) fn manifests(namespace: usize, size: &Size) -> String {
     let _ = write!(
         text,
         "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: ns-{namespace:04}\n  labels:\n    team: team-{team:03}\n    stage: {}\n",
-        if namespace % 3 == 0 { "prod" } else { "test" },
+        if namespace.is_multiple_of(3) { "prod" } else { "test" },
     );
     (namespace..size.pods).step_by(size.namespaces).for_each(|number| pod(&mut text, namespace, number, size));
     for number in (namespace..size.policies).step_by(size.namespaces) {

@@ -84,20 +84,20 @@ impl Review {
 /// The requests, those that the bar is set for first.
 pub(crate) fn reviews() -> Vec<Review> {
     let three = spec(3, 8000);
-    let web = |spec: &Value| policy("web", json!({"app.kubernetes.io/name": "web", "team": "shop"}), spec);
-    let deny = policy("default-deny-0", json!({}), &json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}));
+    let web = |spec: &Value| policy("web", &json!({"app.kubernetes.io/name": "web", "team": "shop"}), spec);
+    let deny = policy("default-deny-0", &json!({}), &json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}));
     let dns = json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}});
     let dns = json!([{"to": [dns], "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}]);
-    let dns = policy("dns-1", json!({}), &json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": dns}));
+    let dns = policy("dns-1", &json!({}), &json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": dns}));
     let one_sided = json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [], "egress": three["egress"]});
-    let labelled = |team: &str, stage: &str| namespace(NAMESPACE, json!({"team": team, "stage": stage}));
-    let exempt = namespace("kube-tools", json!({"portcullis.dev/exempt": "true", "team": "team-000"}));
-    let kept = namespace(NAMESPACE, json!({"team": "team-000", "portcullis.dev/protected": "true"}));
+    let labelled = |team: &str, stage: &str| namespace(NAMESPACE, &json!({"team": team, "stage": stage}));
+    let exempt = namespace("kube-tools", &json!({"portcullis.dev/exempt": "true", "team": "team-000"}));
+    let kept = namespace(NAMESPACE, &json!({"team": "team-000", "portcullis.dev/protected": "true"}));
     vec![
         review("create", &Value::Null, &web(&three)),
         review("update", &web(&spec(3, 9000)), &web(&three)),
         review("create-faulty", &Value::Null, &applied("Faulty", faulty())),
-        review("create-one-sided", &Value::Null, &policy("one-sided", json!({}), &one_sided)),
+        review("create-one-sided", &Value::Null, &policy("one-sided", &json!({}), &one_sided)),
         review("delete-default-deny", &deny, &Value::Null),
         review("delete-dns", &dns, &Value::Null),
         review("relabel-namespace", &labelled("none", "test"), &labelled("team-000", "prod")),
@@ -141,13 +141,13 @@ fn review(name: &'static str, old: &Value, new: &Value) -> Review {
     Review { name, body: body.to_string() }
 }
 
-fn policy(name: &str, labels: Value, spec: &Value) -> Value {
+fn policy(name: &str, labels: &Value, spec: &Value) -> Value {
     let created = "2026-01-01T00:00:00Z";
     let metadata = json!({"name": name, "namespace": NAMESPACE, "creationTimestamp": created, "labels": labels});
     json!({"kind": "NetworkPolicy", "apiVersion": "networking.k8s.io/v1", "metadata": metadata, "spec": spec})
 }
 
-fn namespace(name: &str, labels: Value) -> Value {
+fn namespace(name: &str, labels: &Value) -> Value {
     json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name, "labels": labels}})
 }
 
@@ -155,7 +155,7 @@ fn namespace(name: &str, labels: Value) -> Value {
 fn applied(name: &str, mut spec: Value) -> Value {
     let text = json!({"spec": spec}).to_string();
     spec["policyTypes"] = json!(["Ingress", "Egress"]);
-    let mut policy = policy(name, json!({}), &spec);
+    let mut policy = policy(name, &json!({}), &spec);
     policy["metadata"]["annotations"] = json!({"kubectl.kubernetes.io/last-applied-configuration": text});
     policy
 }
