@@ -2,6 +2,8 @@
 //!
 //! This is how a change is found to make something worse, or not: by meaning, not by text.
 
+use std::borrow::Cow;
+
 use super::ip_set::IpSet;
 use super::port_set::PortSet;
 use super::selector::{Cover, Selector, uncovered};
@@ -42,8 +44,8 @@ pub fn contained(new: &[Extent], old: &[Extent]) -> Option<bool> {
 
 /// What is left of a box once the old boxes before `from` have been looked at.
 struct Rest<'a> {
-    addresses: IpSet,
-    ports: PortSet,
+    addresses: Cow<'a, IpSet>,
+    ports: Cow<'a, PortSet>,
     from: usize,
     /// Selectors of old boxes that are known to allow all of `addresses x ports`.
     over: Vec<&'a Selector>,
@@ -57,15 +59,15 @@ struct Search {
 impl Search {
     /// Whether a box lies in the union of `old`. A worklist and no recursion: how many boxes there
     /// are is up to whoever wrote the policy.
-    fn covered(&mut self, new: &Extent, old: &[Extent]) -> Option<bool> {
-        let (addresses, ports) = (new.addresses.clone(), new.ports.clone());
+    fn covered<'a>(&mut self, new: &'a Extent, old: &'a [Extent]) -> Option<bool> {
+        let (addresses, ports) = (Cow::Borrowed(&new.addresses), Cow::Borrowed(&new.ports));
         let mut left = vec![Rest { addresses, ports, from: 0, over: Vec::new() }];
         while let Some(Rest { addresses, ports, from, over }) = left.pop() {
             if addresses.is_empty() || ports.is_empty() {
                 continue;
             }
             let overlaps = |old: &Extent| {
-                old.addresses.intersects(&addresses) && old.ports.intersects(&ports) && !old.pods.disjoint(&new.pods)
+                old.ports.intersects(&ports) && old.addresses.intersects(&addresses) && !old.pods.disjoint(&new.pods)
             };
             let next = (from..old.len()).find(|next| overlaps(&old[*next]));
             self.comparisons = self.comparisons.checked_sub(next.unwrap_or(old.len()) - from + 1)?;
@@ -77,18 +79,29 @@ impl Search {
             };
             let first = &old[next];
             let from = next + 1;
-            let inside = addresses.intersection(&first.addresses);
-            let outside = addresses.difference(&first.addresses);
-            let others = ports.difference(&first.ports);
-            left.push(Rest { addresses: outside, ports: ports.clone(), from, over: over.clone() });
-            left.push(Rest { addresses: inside.clone(), ports: others, from, over: over.clone() });
-            if !new.pods.implies(&first.pods) {
+            let implied = new.pods.implies(&first.pods);
+            // Mostly all of it is inside, and nothing is left to make sets of.
+            let inside = if addresses.is_subset(&first.addresses) {
+                addresses
+            } else {
+                let outside = Cow::Owned(addresses.difference(&first.addresses));
+                left.push(Rest { addresses: outside, ports: ports.clone(), from, over: over.clone() });
+                Cow::Owned(addresses.intersection(&first.addresses))
+            };
+            let both = if ports.is_subset(&first.ports) {
+                ports
+            } else {
+                let others = Cow::Owned(ports.difference(&first.ports));
+                left.push(Rest { addresses: inside.clone(), ports: others, from, over: over.clone() });
+                Cow::Owned(ports.intersection(&first.ports))
+            };
+            if !implied {
                 let mut over = over;
                 // The rules of one policy share its selector, so this list stays short.
                 if !over.contains(&&first.pods) {
                     over.push(&first.pods);
                 }
-                left.push(Rest { addresses: inside, ports: ports.intersection(&first.ports), from, over });
+                left.push(Rest { addresses: inside, ports: both, from, over });
             }
         }
         Some(true)

@@ -21,6 +21,8 @@ use std::ops::RangeInclusive;
 use ipnet::{IpNet, Ipv4Net, Ipv4Subnets, Ipv6Net, Ipv6Subnets};
 use range_set_blaze::RangeSetBlaze;
 
+use super::ranges;
+
 #[cfg(test)]
 mod tests;
 
@@ -166,7 +168,12 @@ impl IpSet {
     /// The addresses of one block. Host bits are cleared and a mapped block counts as v4, as in [`parse_cidr`].
     #[must_use]
     pub fn from_cidr(net: IpNet) -> Self {
-        Self::from_iter([net])
+        let mut set = Self::empty();
+        match unmap(net) {
+            IpNet::V4(net) => set.v4.ranges_insert(v4_range(net)),
+            IpNet::V6(net) => set.v6.ranges_insert(v6_range(net)),
+        };
+        set
     }
 
     /// The addresses in either set.
@@ -201,13 +208,13 @@ impl IpSet {
     /// Whether every address of this set is in `other`.
     #[must_use]
     pub fn is_subset(&self, other: &Self) -> bool {
-        self.v4.is_subset(&other.v4) && self.v6.is_subset(&other.v6)
+        ranges::is_subset(self.v4.ranges(), other.v4.ranges()) && ranges::is_subset(self.v6.ranges(), other.v6.ranges())
     }
 
     /// Whether the sets have an address in common.
     #[must_use]
     pub fn intersects(&self, other: &Self) -> bool {
-        !self.v4.is_disjoint(&other.v4) || !self.v6.is_disjoint(&other.v6)
+        ranges::intersect(self.v4.ranges(), other.v4.ranges()) || ranges::intersect(self.v6.ranges(), other.v6.ranges())
     }
 
     /// Whether an address of the block is in the set: [`Self::intersects`] without a set made of the block.

@@ -18,6 +18,7 @@ pub mod ip_set;
 pub mod pod;
 pub mod policy;
 pub mod port_set;
+mod ranges;
 pub mod selector;
 mod value;
 

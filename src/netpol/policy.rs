@@ -139,8 +139,9 @@ impl Peer {
     pub fn addresses(&self) -> Option<IpSet> {
         match self {
             Self::IpBlock { cidr, except } => {
-                let except: IpSet = except.iter().copied().collect();
-                Some(IpSet::from_cidr(*cidr).difference(&except))
+                let block = IpSet::from_cidr(*cidr);
+                let taken_out = || except.iter().copied().collect();
+                Some(if except.is_empty() { block } else { block.difference(&taken_out()) })
             }
             Self::Pods { .. } => None,
         }
@@ -150,7 +151,13 @@ impl Peer {
 /// The addresses among the peers of a rule: all where there are no peers, none where they are pods.
 #[must_use]
 pub fn addresses_of(peers: &[Peer]) -> IpSet {
-    if peers.is_empty() { IpSet::all() } else { IpSet::union_of(peers.iter().filter_map(Peer::addresses)) }
+    let mut blocks = peers.iter().filter_map(Peer::addresses);
+    match (blocks.next(), blocks.next()) {
+        (None, _) if peers.is_empty() => IpSet::all(),
+        (None, _) => IpSet::empty(),
+        (Some(only), None) => only,
+        (Some(one), Some(two)) => IpSet::union_of([one, two].into_iter().chain(blocks)),
+    }
 }
 
 impl PartialEq for PolicyRule {

@@ -27,6 +27,8 @@ use std::str::FromStr;
 
 use range_set_blaze::RangeSetBlaze;
 
+use super::ranges;
+
 #[cfg(test)]
 mod tests;
 
@@ -184,14 +186,15 @@ impl PortSet {
     #[must_use]
     pub fn is_subset(&self, other: &Self) -> bool {
         let mut numbers = self.numbers.iter().zip(&other.numbers);
-        numbers.all(|(mine, theirs)| mine.is_subset(theirs)) && self.names.iter().all(|name| other.holds_name(name))
+        numbers.all(|(mine, theirs)| ranges::is_subset(mine.ranges(), theirs.ranges()))
+            && self.names.iter().all(|name| other.holds_name(name))
     }
 
     /// Whether the sets surely have a port in common: whether [`PortSet::intersection`] has one.
     #[must_use]
     pub fn intersects(&self, other: &Self) -> bool {
         let mut numbers = self.numbers.iter().zip(&other.numbers);
-        numbers.any(|(mine, theirs)| !mine.is_disjoint(theirs))
+        numbers.any(|(mine, theirs)| ranges::intersect(mine.ranges(), theirs.ranges()))
             || self.names.iter().any(|name| other.holds_name(name))
             || other.names.iter().any(|name| self.holds_name(name))
     }

@@ -106,7 +106,12 @@ impl Requirement {
     /// Whether an object with these labels meets the condition.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
-        let value = labels.get(&self.key);
+        self.admits(labels.get(&self.key).map(String::as_str))
+    }
+
+    /// Whether an object meets the condition whose label with this key has that value, or which has no such label.
+    #[must_use]
+    pub fn admits(&self, value: Option<&str>) -> bool {
         match self.operator {
             Operator::In => value.is_some_and(|value| self.values.contains(value)),
             Operator::NotIn => value.is_none_or(|value| !self.values.contains(value)),
@@ -174,7 +179,12 @@ impl Selector {
     /// Whether no object can be selected: `app in (a)` with `app in (b)`, or `app` with `!app`.
     #[must_use]
     pub fn is_contradiction(&self) -> bool {
-        self.domains().iter().any(|(_, domain)| domain.is_empty())
+        self.groups().any(|group| match group {
+            // Nearly all are of this kind, and nothing has to be put together.
+            [Requirement { operator: Operator::In, values, .. }] => !values.iter().any(|value| is_label_value(value)),
+            [_] => false,
+            several => Domain::of(several).is_empty(),
+        })
     }
 
     /// The labels of an object that is selected, with no label more than needed; `None` when none can be selected.
@@ -188,30 +198,37 @@ impl Selector {
     /// Whether no object is selected by both. Exact.
     #[must_use]
     pub fn disjoint(&self, other: &Self) -> bool {
-        let theirs: BTreeMap<&str, Domain<'_>> = other.domains().into_iter().collect();
-        self.is_contradiction()
-            || theirs.values().any(Domain::is_empty)
-            || self.domains().iter().any(|(key, mine)| theirs.get(key).is_some_and(|theirs| mine.is_disjoint(theirs)))
+        let misses = |mine| other.group_like(mine).is_some_and(|it| Domain::of(mine).is_disjoint(&Domain::of(it)));
+        self.is_contradiction() || other.is_contradiction() || self.groups().any(misses)
     }
 
     /// Whether every object this selects is selected by `other` too. Exact.
     #[must_use]
     pub fn implies(&self, other: &Self) -> bool {
-        let mine: BTreeMap<&str, Domain<'_>> = self.domains().into_iter().collect();
         // Boxes that are not empty lie in each other exactly when their sides do, key by key.
-        mine.values().any(Domain::is_empty)
-            || other.domains().iter().all(|(key, theirs)| match mine.get(key) {
-                Some(mine) => mine.is_subset(theirs),
-                None => theirs.is_full(),
-            })
+        let holds = |theirs| match self.group_like(theirs) {
+            Some(mine) => Domain::of(mine).is_subset(&Domain::of(theirs)),
+            None => Domain::of(theirs).is_full(),
+        };
+        self.is_contradiction() || other.groups().all(holds)
     }
 
     /// The sides of the box: what each key that is named lets through, sorted by key.
     fn domains(&self) -> Vec<(&str, Domain<'_>)> {
-        self.requirements
-            .chunk_by(|one, next| one.key == next.key)
-            .filter_map(|group| Some((group.first()?.key.as_str(), Domain::of(group))))
-            .collect()
+        self.groups().filter_map(|group| Some((group.first()?.key.as_str(), Domain::of(group)))).collect()
+    }
+
+    /// The requirements by key, each group of which makes a side of the box.
+    fn groups(&self) -> impl Iterator<Item = &[Requirement]> {
+        self.requirements.chunk_by(|one, next| one.key == next.key)
+    }
+
+    /// The group with the key of that one.
+    fn group_like(&self, other: &[Requirement]) -> Option<&[Requirement]> {
+        let key = &other.first()?.key;
+        let from = self.requirements.get(self.requirements.partition_point(|requirement| requirement.key < *key)..)?;
+        let group = from.get(..from.partition_point(|requirement| requirement.key == *key))?;
+        (!group.is_empty()).then_some(group)
     }
 }
 

@@ -163,7 +163,7 @@ fn opens_everything(
     if !probes.into_iter().all(probed) {
         return Ok(false);
     }
-    Traffic::everything().is_within(&Traffic::of(rules())).ok_or_else(|| too_many(namespace, direction))
+    Traffic::of(rules()).is_everything().ok_or_else(|| too_many(namespace, direction))
 }
 
 /// Whether a rule may let that address through on a port that nobody asks for by number.
