@@ -15,7 +15,7 @@ use crate::rules::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome};
 const ON_BEHALF: &str = "namespace-needs-default-deny";
 
 /// Ends a finding that an UPDATE has left as it was, or better.
-const AS_BEFORE: &str = " (as before this update)";
+const AS_BEFORE: &str = " (as before this request)";
 
 pub(super) struct BoundEntry {
     pub(super) meta: &'static Meta,
@@ -158,11 +158,12 @@ impl BoundEntry {
         before: &[Extent],
         rule: &'static str,
     ) -> Finding {
-        let Draft { field, mut message, mut brief, help, evidence, at_most, extents } = draft;
+        let Draft { field, mut message, mut brief, help, evidence, at_most, as_before, extents } = draft;
         let mut level = self.level.min(at_most).min(rule_set.max_level);
         // The ratchet: a request answers only for what it makes worse. What cannot be told in bounded
         // time counts as worse; the object can still be left unchanged, repaired or deleted.
-        if !extents.is_empty() && !before.is_empty() && contained(&extents, before) == Some(true) {
+        let allowed = || !extents.is_empty() && !before.is_empty() && contained(&extents, before) == Some(true);
+        if (rule_set.ratchet && as_before) || allowed() {
             level = level.min(Level::Warn);
             message.push_str(AS_BEFORE);
             brief.push_str(AS_BEFORE);

@@ -111,6 +111,21 @@ fn without_the_ratchet_the_state_counts() {
     assert_eq!(report(&protected(), &bound, &subject).verdict(), Verdict::Deny);
 }
 
+/// Some rules compare the states themselves.
+#[test]
+fn the_ratchet_holds_for_rules_that_compare_and_can_be_switched_off() {
+    let implicit = json!({"podSelector": {}, "ingress": [{"ports": [{"port": 80}]}]});
+    let subject = change("x", Some(&implicit), Some(&json!({"podSelector": {}, "ingress": []})));
+    let mut rule_set = RuleSet::builtin([("implicit-policy-types", Level::Deny)]);
+    for (ratchet, expected) in [(true, Verdict::Allow), (false, Verdict::Deny)] {
+        rule_set.ratchet = ratchet;
+        let bound = bind(rule_set.clone(), RULES).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let report = report(&protected(), &bound, &subject);
+        assert_eq!(report.verdict(), expected);
+        assert_eq!(report.findings[0].message.ends_with(" (as before this request)"), ratchet);
+    }
+}
+
 #[test]
 fn max_level_turns_denials_into_warnings() {
     let mut rule_set = RuleSet::builtin([("egress-private-cidr", Level::Deny)]);

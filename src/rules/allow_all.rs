@@ -133,8 +133,8 @@ impl Check for Direction {
                  ports: [{{protocol: TCP, port: 8080}}]}}`, or remove the rule"
             ),
             evidence: Evidence { directions: vec![self.as_str()], ..Evidence::default() },
-            at_most: Level::Deny,
             extents: vec![Extent { pods: pods.clone(), addresses: IpSet::all(), ports: PortSet::all() }],
+            ..Draft::default()
         };
         Ok(drafts.map(draft).collect::<Vec<_>>().into())
     }

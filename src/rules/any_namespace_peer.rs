@@ -154,8 +154,8 @@ fn draft(place: Place<'_>, field: String, how: &str, extents: Vec<Extent>) -> Dr
              in the same item where only some pods are meant"
         ),
         evidence: place.evidence(),
-        at_most: Level::Deny,
         extents,
+        ..Draft::default()
     }
 }
 

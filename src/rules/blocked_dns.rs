@@ -141,13 +141,17 @@ impl Check for Params {
         let [old, new] = policies;
         for missing in Missing::ALL {
             let view = View::new(self, cx, missing);
-            if let Some((labels, at_most)) = view.blocked(old, new)? {
+            if let Some((labels, as_before)) = view.blocked(old, new)? {
                 // The one that could not be read may be the one that lets DNS through.
                 if !cx.around.after.odd.is_empty() {
                     return Err(unread(&cx.around.after));
                 }
                 // The policy for DNS may have been applied a moment ago, in the same folder.
-                return Ok(Outcome { drafts: vec![self.draft(cx, missing, labels, at_most)], confirm: true });
+                // Without rules it is admitted first, since those that have some need it to be there.
+                let first = !cx.bundle && new.is_some_and(|new| new.spec.is_pure_isolation());
+                let at_most = if first { Level::Audit } else { Level::Deny };
+                let draft = Draft { at_most, as_before, ..self.draft(cx, missing, labels) };
+                return Ok(Outcome { drafts: vec![draft], confirm: true });
             }
         }
         Ok(Outcome::default())
@@ -180,25 +184,23 @@ impl<'a> View<'a> {
         Self { cx, isolating, served, serves: Box::new(serves) }
     }
 
-    /// The labels of a pod to tell of, and how heavy that is at most.
+    /// The labels of a pod to tell of, and whether it was so before the request.
     fn blocked(
         &self,
         old: Option<&NetworkPolicy>,
         new: Option<&NetworkPolicy>,
-    ) -> Result<Option<(Labels, Level)>, CannotTell> {
+    ) -> Result<Option<(Labels, bool)>, CannotTell> {
         let new = new.and_then(|new| self.isolating.iter().copied().find(|policy| policy.name == new.name));
         if self.cx.bundle {
             let found = new.map(|new| self.untold(new)).transpose()?.flatten();
-            return Ok(found.map(|labels| (labels, Level::Deny)));
+            return Ok(found.map(|labels| (labels, false)));
         }
-        // Without rules it is admitted first, since those that have some need it to be there.
-        let first = new.is_some_and(|new| new.spec.is_pure_isolation());
         // What the request is to blame for: pods that were not isolated, or that the old policy served.
         if let Some(new) = new {
             let were = self.cx.around.before.policies.values().map(|policy| &policy.spec);
             let were = were.filter(|spec| spec.isolates_egress).map(|spec| &spec.pod_selector);
             if let Some(labels) = self.unserved(&new.spec.pod_selector, were)? {
-                return Ok(Some((labels, if first { Level::Audit } else { Level::Deny })));
+                return Ok(Some((labels, false)));
             }
         }
         if let Some(old) = old.filter(|old| (self.serves)(old)) {
@@ -206,12 +208,12 @@ impl<'a> View<'a> {
                 let both = [&old.spec.pod_selector, &policy.spec.pod_selector];
                 let both = both.iter().flat_map(|selector| selector.requirements().to_vec());
                 if let Some(labels) = self.unserved(&Selector::new(both.collect()), [].into_iter())? {
-                    return Ok(Some((labels, Level::Deny)));
+                    return Ok(Some((labels, false)));
                 }
             }
         }
         let stays = new.map(|new| self.unserved(&new.spec.pod_selector, [].into_iter())).transpose()?.flatten();
-        Ok(stays.map(|labels| (labels, if first { Level::Audit } else { Level::Warn })))
+        Ok(stays.map(|labels| (labels, true)))
     }
 
     /// In a bundle: a pod that no policy before this one has told of. The widest selector comes first.
@@ -259,7 +261,7 @@ impl Params {
         })
     }
 
-    fn draft(&self, cx: &Context<'_>, missing: Missing, labels: Labels, at_most: Level) -> Draft {
+    fn draft(&self, cx: &Context<'_>, missing: Missing, labels: Labels) -> Draft {
         let pod = match labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>() {
             labels if labels.is_empty() => "a pod without labels".to_owned(),
             labels => format!("a pod labelled {}", labels.join(",")),
@@ -302,8 +304,7 @@ impl Params {
                 ports: ports.collect(),
                 ..Evidence::default()
             },
-            at_most,
-            extents: Vec::new(),
+            ..Draft::default()
         }
     }
 }

@@ -129,8 +129,7 @@ fn draft(direction: Direction, field: String, inside: &IpSet, excepts: Option<Ve
             None => by_label,
         },
         evidence: Evidence { cidrs, directions: vec![direction.as_str()], ..Evidence::default() },
-        at_most: Level::Deny,
-        extents: Vec::new(),
+        ..Draft::default()
     }
 }
 

@@ -219,8 +219,8 @@ fn draft(plugin: &Plugin, field: Field, place: String, mut extents: Vec<Extent>,
         brief: format!("{} does not enforce {}", plugin.title, field.what()),
         help: field.repair().to_owned(),
         evidence,
-        at_most: Level::Deny,
         extents,
+        ..Draft::default()
     }
 }
 

@@ -201,8 +201,7 @@ fn draft(cx: &Context<'_>, policy: &NetworkPolicy, direction: Direction, all: &[
             ports: vec!["all ports".to_owned()],
             ..Evidence::default()
         },
-        at_most: Level::Deny,
-        extents: Vec::new(),
+        ..Draft::default()
     }
 }
 

@@ -7,7 +7,7 @@ use super::reach::Ports;
 use super::{
     CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamDoc, ParamError, Rule, SHOWN, opening, some_of, typed,
 };
-use crate::finding::{Evidence, Level};
+use crate::finding::Evidence;
 use crate::netpol::METADATA_NAME;
 use crate::netpol::groups::Groups;
 use crate::netpol::policy::{Direction, NetworkPolicy, Peer};
@@ -176,8 +176,8 @@ fn draft(policy: &NetworkPolicy, direction: Direction, field: String, peer: Opti
             directions: vec![direction.as_str()],
             labels: None,
         },
-        at_most: Level::Deny,
         extents: vec![opening::extent(&policy.spec.pod_selector, direction, peer, open.clone())],
+        ..Draft::default()
     }
 }
 

@@ -81,8 +81,8 @@ impl Check for ImplicitPolicyTypes {
             brief: format!("`policyTypes` is left to defaulting: [{list}]"),
             help: format!("write `policyTypes: [{list}]`, or the directions that are meant"),
             evidence: Evidence { directions: types, ..Evidence::default() },
-            at_most: if as_before { Level::Warn } else { Level::Deny },
-            extents: Vec::new(),
+            as_before,
+            ..Draft::default()
         };
         Ok(vec![draft].into())
     }

@@ -158,6 +158,7 @@ fn draft(object: &PolicyObject, direction: Direction, open: Option<Labels>) -> D
             addresses: IpSet::all(),
             ports: PortSet::all(),
         }],
+        ..Draft::default()
     }
 }
 

@@ -221,8 +221,8 @@ impl Anywhere {
                 directions: vec![Direction::Ingress.as_str()],
                 labels: None,
             },
-            at_most: Level::Deny,
             extents,
+            ..Draft::default()
         }
     }
 }

@@ -339,7 +339,7 @@ impl Found {
             help,
             evidence: evidence(main),
             at_most: if opens.is_empty() || cx.bundle { Level::Audit } else { Level::Deny },
-            extents: Vec::new(),
+            ..Draft::default()
         })
     }
 }

@@ -251,7 +251,7 @@ impl Params {
             help,
             evidence: Evidence { directions: names, labels: Some(witness.clone()), ..Evidence::default() },
             at_most: if young { Level::Warn } else { Level::Deny },
-            extents: Vec::new(),
+            ..Draft::default()
         })
     }
 

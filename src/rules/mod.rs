@@ -281,9 +281,26 @@ pub struct Draft {
     pub evidence: Evidence,
     /// Never heavier than this, whatever the entry's level.
     pub at_most: Level,
+    /// It was so before an UPDATE, which therefore made nothing worse. For rules that compare the states themselves.
+    pub as_before: bool,
     /// What the field wrongly allows. Where the object allowed as much before an UPDATE, that
     /// request made nothing worse. Empty for rules that compare the states themselves.
     pub extents: Vec<Extent>,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            field: String::new(),
+            message: String::new(),
+            brief: String::new(),
+            help: String::new(),
+            evidence: Evidence::default(),
+            at_most: Level::Deny,
+            as_before: false,
+            extents: Vec::new(),
+        }
+    }
 }
 
 /// The rule of that name.

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use super::pattern::Pattern;
 use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamDoc, ParamError, Rule, typed};
-use crate::finding::{Evidence, Level};
 use crate::netpol::groups::Groups;
 use crate::object::Operation;
 
@@ -104,9 +103,7 @@ impl Check for Bound {
             message: format!("the name {name} {wrong}"),
             brief: wrong,
             help: format!("choose a name that {}", repairs.join(" and ")),
-            evidence: Evidence::default(),
-            at_most: Level::Deny,
-            extents: Vec::new(),
+            ..Draft::default()
         }]
         .into())
     }

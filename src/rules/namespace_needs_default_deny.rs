@@ -102,8 +102,7 @@ fn reminder(namespace: &str, open: Vec<&'static str>) -> Draft {
         brief: format!("no default deny yet: `portcullis template namespace {name}`"),
         help: format!("apply what `portcullis template namespace {namespace}` prints"),
         evidence: Evidence { directions: open, ..Evidence::default() },
-        at_most: Level::Deny,
-        extents: Vec::new(),
+        ..Draft::default()
     }
 }
 

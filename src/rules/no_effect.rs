@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::traffic::Traffic;
 use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamError, Rule, typed};
-use crate::finding::{Evidence, Level};
+use crate::finding::Level;
 use crate::inventory::{Inventory, NamespaceState};
 use crate::netpol::groups::Groups;
 use crate::netpol::policy::{Direction, NetworkPolicy, PolicyRule};
@@ -103,8 +103,8 @@ impl Check for Params {
             _ => were.iter().any(|was| was.what == *what),
         };
         let capped = |idle: Idle| {
-            let at_most = if was_idle(&idle.what) { Level::Warn } else { Level::Deny };
-            Draft { at_most, ..idle.draft }
+            let as_before = was_idle(&idle.what);
+            Draft { as_before, ..idle.draft }
         };
         Ok(found.into_iter().map(capped).collect::<Vec<_>>().into())
     }
@@ -233,9 +233,7 @@ fn draft(field: &str, message: &str, help: &str) -> Draft {
         message: message.to_owned(),
         brief: "has no effect".to_owned(),
         help: help.to_owned(),
-        evidence: Evidence::default(),
-        at_most: Level::Deny,
-        extents: Vec::new(),
+        ..Draft::default()
     }
 }
 

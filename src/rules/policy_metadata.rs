@@ -6,7 +6,6 @@ use serde_json::Value;
 use super::pattern::Pattern;
 use super::required::{Item, Required, drafts, required};
 use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamDoc, ParamError, Rule, typed};
-use crate::finding::{Evidence, Level};
 use crate::netpol::groups::Groups;
 use crate::object::{Change, Operation};
 
@@ -121,9 +120,7 @@ impl Bound {
             message: format!("the name {name} does not match `{pattern}`"),
             brief: format!("does not match `{pattern}`"),
             help: format!("choose a name that matches `{pattern}`"),
-            evidence: Evidence::default(),
-            at_most: Level::Deny,
-            extents: Vec::new(),
+            ..Draft::default()
         })
     }
 }

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use super::labelling::{check_key, check_subjects, requester, who_may};
 use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamDoc, ParamError, Rule, typed};
-use crate::finding::{Evidence, Level};
 use crate::netpol::groups::Groups;
 use crate::netpol::selector::is_label_value;
 use crate::object::Subjects;
@@ -111,9 +110,7 @@ impl Check for Bound {
             message: format!("{who} deletes namespace {name}, which is protected by its label {key}={value}"),
             brief: format!("protected, {who} may not delete it"),
             help: format!("keep it; {} delete it", who_may(&self.subjects)),
-            evidence: Evidence::default(),
-            at_most: Level::Deny,
-            extents: Vec::new(),
+            ..Draft::default()
         }]
         .into())
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::labelling::{LabelChange, check_key, check_subjects, label_changes, requester, who_may};
 use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamDoc, ParamError, Rule, typed};
-use crate::finding::{Evidence, Level};
+use crate::finding::Level;
 use crate::netpol::groups::Groups;
 use crate::object::Subjects;
 
@@ -169,9 +169,7 @@ fn draft(cx: &Context<'_>, change: &LabelChange<'_>, subjects: &Subjects) -> Dra
         message: format!("{who} {change}, and the label is protected"),
         brief: format!("protected, {who} may not {verb} it"),
         help: format!("leave it as it is; {} {verb} it", who_may(subjects)),
-        evidence: Evidence::default(),
-        at_most: Level::Deny,
-        extents: Vec::new(),
+        ..Draft::default()
     }
 }
 

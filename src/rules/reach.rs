@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::peers::peer_yaml;
 use super::{Context, Draft, SHOWN, some_of};
-use crate::finding::{Evidence, Level};
+use crate::finding::Evidence;
 use crate::netpol::extent::Extent;
 use crate::netpol::ip_set::IpSet;
 use crate::netpol::policy::{Direction, Peer, PolicyRule};
@@ -124,8 +124,8 @@ impl Reach {
                 ports: if ports.is_all() { vec![on] } else { port_items },
                 ..Evidence::default()
             },
-            at_most: Level::Deny,
             extents: vec![Extent { pods, addresses, ports: ports.clone() }],
+            ..Draft::default()
         }
     }
 }

@@ -7,7 +7,6 @@ use serde::Deserialize;
 use super::labelling::check_key;
 use super::pattern::Pattern;
 use super::{Draft, ParamError};
-use crate::finding::{Evidence, Level};
 use crate::netpol::selector::is_label_value;
 use crate::object::Metadata;
 
@@ -140,9 +139,7 @@ impl Required {
             message,
             brief,
             help: self.help(),
-            evidence: Evidence::default(),
-            at_most: Level::Deny,
-            extents: Vec::new(),
+            ..Draft::default()
         })
     }
 

@@ -150,8 +150,8 @@ fn draft(place: Place<'_>, pair: &Pair<'_>) -> Draft {
         brief: format!("is another peer than {list}[{first}], not a part of it"),
         help: format!("for those pods of those namespaces write {item}; where both peers are meant, give each a rule"),
         evidence: place.evidence(),
-        at_most: Level::Deny,
         extents: pair.at.into_iter().filter_map(peer).collect(),
+        ..Draft::default()
     }
 }
 

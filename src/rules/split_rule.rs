@@ -132,8 +132,8 @@ fn draft(field: String, ports: Place<'_>, peers: Place<'_>) -> Draft {
             ports: ports.rule.ports.items(),
             ..Evidence::default()
         },
-        at_most: Level::Deny,
         extents,
+        ..Draft::default()
     }
 }
 

@@ -165,8 +165,8 @@ impl Bound {
             brief: brief.to_owned(),
             help: format!("name the namespaces: {}{keys}", repair(peer, namespaces)),
             evidence: place.evidence(),
-            at_most: Level::Deny,
             extents: vec![place.opens(peer)],
+            ..Draft::default()
         }
     }
 }

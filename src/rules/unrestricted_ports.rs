@@ -82,8 +82,8 @@ impl Check for Params {
                         directions: vec![direction.as_str()],
                         ..Evidence::default()
                     },
-                    at_most: Level::Deny,
                     extents: opening::extents(&policy.spec.pod_selector, direction, &rule.peers, &rule.ports),
+                    ..Draft::default()
                 });
             }
         }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::labelling::{LabelChange, check_key, check_subjects, label_changes, requester, who_may};
 use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamDoc, ParamError, Rule, typed};
-use crate::finding::{Evidence, Level};
+use crate::finding::Level;
 use crate::netpol::groups::Groups;
 use crate::object::Subjects;
 
@@ -93,9 +93,7 @@ impl Params {
             message: format!("{who} {change}, which exempts the namespace from this webhook"),
             brief: format!("exempts from the webhook, {who} may not {verb} it"),
             help: format!("leave it out; {} {verb} it", who_may(&self.subjects)),
-            evidence: Evidence::default(),
-            at_most: Level::Deny,
-            extents: Vec::new(),
+            ..Draft::default()
         }
     }
 }

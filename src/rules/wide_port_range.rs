@@ -131,8 +131,7 @@ impl Params {
                    `endPort`"
                 .to_owned(),
             evidence: Evidence { ports: items, directions: vec![direction.as_str()], ..Evidence::default() },
-            at_most: Level::Deny,
-            extents: Vec::new(),
+            ..Draft::default()
         }
     }
 }

@@ -140,15 +140,15 @@ fn what_a_change_takes_away_is_found() {
 #[test]
 fn what_was_blocked_before_never_denies() {
     let web = egress(&api(), &https());
-    let level = |there: &[(&str, Value)], subject: &Subject| {
-        found(&inventory(there), &Value::Null, subject).map(|draft| draft.at_most)
+    let told = |there: &[(&str, Value)], subject: &Subject| {
+        found(&inventory(there), &Value::Null, subject).map(|draft| (draft.at_most, draft.as_before))
     };
-    assert_eq!(level(&[("d", deny())], &create(&web)), Some(Level::Warn));
-    assert_eq!(level(&[("x", web.clone())], &change("x", Some(&web), Some(&web))), Some(Level::Warn));
-    assert_eq!(level(&[], &create(&web)), Some(Level::Deny));
+    assert_eq!(told(&[("d", deny())], &create(&web)), Some((Level::Deny, true)));
+    assert_eq!(told(&[("x", web.clone())], &change("x", Some(&web), Some(&web))), Some((Level::Deny, true)));
+    assert_eq!(told(&[], &create(&web)), Some((Level::Deny, false)));
     // What comes first has to be let in first.
-    assert_eq!(level(&[], &create(&deny())), Some(Level::Audit));
-    assert_eq!(level(&[("web", web)], &create(&deny())), Some(Level::Audit));
+    assert_eq!(told(&[], &create(&deny())), Some((Level::Audit, false)));
+    assert_eq!(told(&[("web", web)], &create(&deny())), Some((Level::Audit, false)));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::finding::Level;
 use crate::rules::tests::{change, create, drafts, fields};
 
 const RULE: &str = "implicit-policy-types";
@@ -39,12 +38,12 @@ fn not_found(#[case] spec: Value) {
 #[test]
 fn an_update_answers_for_what_it_leaves_out_itself() {
     let (implicit, explicit) = (json!({"ingress": rules()}), json!({"policyTypes": ["Ingress"], "ingress": rules()}));
-    let level = |old: &Value, new: Option<&Value>| {
+    let as_before = |old: &Value, new: Option<&Value>| {
         let outcome = drafts(RULE, &Value::Null, &change("x", Some(old), new)).expect("judged");
-        outcome.drafts.first().map(|draft| draft.at_most)
+        outcome.drafts.first().map(|draft| draft.as_before)
     };
-    assert_eq!(level(&explicit, Some(&implicit)), Some(Level::Deny));
-    assert_eq!(level(&implicit, Some(&json!({}))), Some(Level::Warn));
-    assert_eq!(level(&implicit, Some(&explicit)), None);
-    assert_eq!(level(&implicit, None), None);
+    assert_eq!(as_before(&explicit, Some(&implicit)), Some(false));
+    assert_eq!(as_before(&implicit, Some(&json!({}))), Some(true));
+    assert_eq!(as_before(&implicit, Some(&explicit)), None);
+    assert_eq!(as_before(&implicit, None), None);
 }

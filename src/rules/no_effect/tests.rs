@@ -3,7 +3,6 @@ use std::sync::Arc;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::finding::Level;
 use crate::inventory::Inventory;
 use crate::netpol::pod::{Pod, PodKind};
 use crate::netpol::selector::Labels;
@@ -175,21 +174,21 @@ fn what_says_it_already_is_named() {
 fn what_an_update_leaves_as_it_was_never_denies() {
     let (one, twice) = (json!([from("10.0.0.0/8")]), json!([from("10.0.0.0/8"), from("10.0.0.0/8")]));
     let (one, twice) = (ingress(&app("a"), &one), ingress(&app("a"), &twice));
-    let level = |subject: &Subject| {
+    let as_before = |subject: &Subject| {
         let outcome = drafts_in(&Inventory::default(), RULE, &Value::Null, subject).expect("judged");
-        outcome.drafts.first().map(|draft| draft.at_most)
+        outcome.drafts.first().map(|draft| draft.as_before)
     };
-    assert_eq!(level(&change("x", Some(&twice), Some(&twice))), Some(Level::Warn));
-    assert_eq!(level(&change("x", Some(&one), Some(&twice))), Some(Level::Deny));
-    assert_eq!(level(&change("x", Some(&twice), Some(&one))), None);
-    assert_eq!(level(&change("x", Some(&twice), None)), None);
+    assert_eq!(as_before(&change("x", Some(&twice), Some(&twice))), Some(true));
+    assert_eq!(as_before(&change("x", Some(&one), Some(&twice))), Some(false));
+    assert_eq!(as_before(&change("x", Some(&twice), Some(&one))), None);
+    assert_eq!(as_before(&change("x", Some(&twice), None)), None);
     // Wherever it stands, and in a policy that had no effect at all.
     let narrow = |rules: &Value| ingress(&app("a"), rules);
     let (before, after) =
         (json!([from("10.1.0.0/16"), from("10.0.0.0/8")]), json!([from("10.0.0.0/8"), from("10.1.0.0/16")]));
-    assert_eq!(level(&change("x", Some(&narrow(&before)), Some(&narrow(&after)))), Some(Level::Warn));
+    assert_eq!(as_before(&change("x", Some(&narrow(&before)), Some(&narrow(&after)))), Some(true));
     let peers = |first: &str, second: &str| {
         narrow(&json!([{}, {"from": [{"podSelector": app(first)}, {"podSelector": app(second)}]}]))
     };
-    assert_eq!(level(&change("x", Some(&peers("b", "c")), Some(&peers("c", "b")))), Some(Level::Warn));
+    assert_eq!(as_before(&change("x", Some(&peers("b", "c")), Some(&peers("c", "b")))), Some(true));
 }
