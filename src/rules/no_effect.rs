@@ -140,7 +140,10 @@ fn idle(policy: &NetworkPolicy, namespace: &NamespaceState, inventory: &Inventor
         .map(|other| &**other)
         .filter(|other| other.name != policy.name && (other.spec != policy.spec || other.name < policy.name))
         .collect();
-    if adds_nothing(policy, &others) {
+    let mut found = idle_rules(policy, &others);
+    // Nearly always some rule is not idle, and the policy as a whole need not be asked about.
+    let rules: usize = Direction::ALL.into_iter().map(|direction| policy.spec.rules(direction).len()).sum();
+    if found.len() == rules && adds_nothing(policy, &others) {
         let enough = others.iter().take(MAX_RULES).find(|other| adds_nothing(policy, &[other]));
         let others = match enough {
             Some(enough) => format!("policy {} does not", enough.name),
@@ -149,7 +152,6 @@ fn idle(policy: &NetworkPolicy, namespace: &NamespaceState, inventory: &Inventor
         let text = format!("isolates and allows nothing that {others}");
         return vec![Idle { what: What::Policy, draft: draft("spec", &text, REMOVE_OR_SAY) }];
     }
-    let mut found = idle_rules(policy, &others);
     found.extend(unmatched::selectors(policy, namespace, inventory));
     found
 }

@@ -29,8 +29,9 @@ pub(super) fn selectors(policy: &NetworkPolicy, namespace: &NamespaceState, inve
     for direction in Direction::ALL {
         for (i, rule) in policy.spec.rules(direction).iter().enumerate() {
             for (j, peer) in rule.peers.iter().enumerate() {
-                let field = format!("spec.{}[{i}].{}[{j}]", direction.field(), direction.peers_field());
-                found.extend(known.idle_peer(peer).map(|(key, text)| unmatched(&format!("{field}{key}"), &text)));
+                let field =
+                    |key: &str| format!("spec.{}[{i}].{}[{j}]{key}", direction.field(), direction.peers_field());
+                found.extend(known.idle_peer(peer).map(|(key, text)| unmatched(&field(key), &text)));
             }
         }
     }
