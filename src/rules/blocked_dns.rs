@@ -128,6 +128,22 @@ impl Missing {
             Self::Udp => &[Protocol::Udp],
         }
     }
+
+    /// Whether a policy lets one of the protocols through.
+    const fn is_served(self, Served { udp, tcp }: Served) -> bool {
+        match self {
+            Self::Both => udp || tcp,
+            Self::Tcp => tcp,
+            Self::Udp => udp,
+        }
+    }
+}
+
+/// By which protocols a policy lets DNS through.
+#[derive(Clone, Copy, Default)]
+struct Served {
+    udp: bool,
+    tcp: bool,
 }
 
 impl Check for Params {
@@ -139,18 +155,22 @@ impl Check for Params {
             return Ok(Outcome::default());
         }
         let [old, new] = policies;
+        let served = |policy: &'_ NetworkPolicy| self.served(policy, cx.inventory);
+        let after: Vec<_> = cx.around.after.policies.values().map(|policy| (&**policy, served(policy))).collect();
+        let old = old.map(|old| (old, served(old)));
         for missing in Missing::ALL {
-            let view = View::new(self, cx, missing);
+            let view = View::new(cx, &after, missing);
+            let old = old.and_then(|(old, served)| missing.is_served(served).then_some(old));
             if let Some((labels, as_before)) = view.blocked(old, new)? {
                 // The one that could not be read may be the one that lets DNS through.
                 if !cx.around.after.odd.is_empty() {
                     return Err(unread(&cx.around.after));
                 }
-                // The policy for DNS may have been applied a moment ago, in the same folder.
                 // Without rules it is admitted first, since those that have some need it to be there.
                 let first = !cx.bundle && new.is_some_and(|new| new.spec.is_pure_isolation());
                 let at_most = if first { Level::Audit } else { Level::Deny };
                 let draft = Draft { at_most, as_before, ..self.draft(cx, missing, labels) };
+                // The policy for DNS may have been applied a moment ago, in the same folder.
                 return Ok(Outcome { drafts: vec![draft], confirm: true });
             }
         }
@@ -165,26 +185,22 @@ struct View<'a> {
     isolating: Vec<&'a NetworkPolicy>,
     /// Selectors of those that let DNS through.
     served: Vec<&'a Selector>,
-    /// Whether a policy lets DNS through by one of the protocols.
-    serves: Box<dyn Fn(&NetworkPolicy) -> bool + 'a>,
 }
 
 impl<'a> View<'a> {
-    fn new(params: &'a Params, cx: &'a Context<'a>, missing: Missing) -> Self {
-        let serves = move |policy: &NetworkPolicy| params.serves(policy, missing, cx.inventory);
-        let policies = || cx.around.after.policies.values().map(|policy| &**policy);
-        let served: Vec<&Selector> =
-            policies().filter(|policy| serves(policy)).map(|policy| &policy.spec.pod_selector).collect();
+    fn new(cx: &'a Context<'a>, policies: &[(&'a NetworkPolicy, Served)], missing: Missing) -> Self {
+        let serving = policies.iter().filter(|(_, served)| missing.is_served(*served));
+        let served = serving.map(|(policy, _)| &policy.spec.pod_selector).collect();
         // Where some have DNS, pods that are allowed nothing at all are meant to have none.
-        let forgotten = !policies().any(|policy| params.serves(policy, Missing::Both, cx.inventory));
+        let forgotten = !policies.iter().any(|(_, served)| Missing::Both.is_served(*served));
         let isolates = |policy: &&NetworkPolicy| {
             policy.spec.isolates_egress && (forgotten || !policy.spec.rules(Direction::Egress).is_empty())
         };
-        let isolating = policies().filter(isolates).collect();
-        Self { cx, isolating, served, serves: Box::new(serves) }
+        let isolating = policies.iter().map(|(policy, _)| *policy).filter(isolates).collect();
+        Self { cx, isolating, served }
     }
 
-    /// The labels of a pod to tell of, and whether it was so before the request.
+    /// The labels of a pod to tell of, and whether it was so before the request. `old`: what let DNS through before.
     fn blocked(
         &self,
         old: Option<&NetworkPolicy>,
@@ -203,7 +219,7 @@ impl<'a> View<'a> {
                 return Ok(Some((labels, false)));
             }
         }
-        if let Some(old) = old.filter(|old| (self.serves)(old)) {
+        if let Some(old) = old {
             for policy in &self.isolating {
                 let both = [&old.spec.pod_selector, &policy.spec.pod_selector];
                 let both = both.iter().flat_map(|selector| selector.requirements().to_vec());
@@ -250,14 +266,17 @@ fn unread(namespace: &NamespaceState) -> CannotTell {
 }
 
 impl Params {
-    /// Whether a rule of the policy lets DNS through by one of the protocols.
-    fn serves(&self, policy: &NetworkPolicy, missing: Missing, inventory: &Inventory) -> bool {
-        policy.spec.rules(Direction::Egress).iter().any(|rule| {
-            let on = |protocol: &Protocol| {
-                self.ports.iter().any(|port| rule.ports.contains(*protocol, *port))
-                    || rule.ports.names().any(|(of, name)| of == *protocol && is_dns_name(name))
+    /// By which protocols the rules of the policy let DNS through.
+    fn served(&self, policy: &NetworkPolicy, inventory: &Inventory) -> Served {
+        let rules = policy.spec.rules(Direction::Egress).iter();
+        rules.fold(Served::default(), |served, rule| {
+            let on = |protocol: Protocol| {
+                self.ports.iter().any(|port| rule.ports.contains(protocol, *port))
+                    || rule.ports.names().any(|(of, name)| of == protocol && is_dns_name(name))
             };
-            missing.protocols().iter().any(on) && resolver::reached(rule, policy, &self.resolvers, inventory)
+            let [udp, tcp] = [Protocol::Udp, Protocol::Tcp].map(on);
+            let reached = (udp || tcp) && resolver::reached(rule, policy, &self.resolvers, inventory);
+            Served { udp: served.udp || (udp && reached), tcp: served.tcp || (tcp && reached) }
         })
     }
 

@@ -194,6 +194,15 @@ fn within(these: Vec<(&NetworkPolicy, &PolicyRule)>, others: Vec<(&NetworkPolicy
     others.size() <= MAX_BOXES && these.size() <= MAX_BOXES && these.is_within(&others) == Some(true)
 }
 
+/// One of the others that plainly says as much by itself.
+fn said_by<'a>(
+    rule: (&NetworkPolicy, &PolicyRule),
+    others: &[(&'a NetworkPolicy, &'a PolicyRule)],
+) -> Option<(&'a NetworkPolicy, &'a PolicyRule)> {
+    let rule = Traffic::of([rule]);
+    others.iter().copied().find(|other| rule.lies_plainly_in(&Traffic::of([*other])))
+}
+
 /// The rules that allow nothing beyond the rest, the last first: all of them may go at once.
 fn idle_rules(policy: &NetworkPolicy, others: &[&NetworkPolicy]) -> Vec<Idle> {
     let mut found = Vec::new();
@@ -210,9 +219,8 @@ fn idle_rules(policy: &NetworkPolicy, others: &[&NetworkPolicy]) -> Vec<Idle> {
                 if let Some(stays) = stay.get_mut(i) {
                     *stays = false;
                 }
-                let enough = rest.iter().take(MAX_RULES).find(|other| within(vec![(policy, rule)], vec![**other]));
-                let others = match enough {
-                    Some((_, other)) if let Some(j) = rules.iter().position(|own| std::ptr::eq(own, *other)) => {
+                let others = match said_by((policy, rule), &rest) {
+                    Some((_, other)) if let Some(j) = rules.iter().position(|own| std::ptr::eq(own, other)) => {
                         format!("{}[{j}] does not", direction.field())
                     }
                     Some((other, _)) => format!("policy {} does not", other.name),

@@ -61,6 +61,11 @@ impl<'a> Traffic<'a> {
         Some(addresses && (self.pods_lie_in(&near) || self.pairs_lie_in(&near)?))
     }
 
+    /// Whether each peer lies in one of the other, which is told without sets. `false` where that takes several.
+    pub(super) fn lies_plainly_in(&self, other: &Self) -> bool {
+        self.pods_lie_in(other) && self.blocks_lie_in(other)
+    }
+
     /// Whether each ipBlock lies in one of the other. Mostly that is all there is to it, and no set has to be made.
     fn blocks_lie_in(&self, other: &Self) -> bool {
         let few = self.of_blocks().count().saturating_mul(other.of_blocks().count()) <= MAX_PAIRS_OF_BLOCKS;
