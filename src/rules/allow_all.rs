@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamError, Rule, typed};
+use super::{CannotTell, Check, Context, Draft, Meta, Needs, NoParams, Outcome, ParamError, Rule, typed};
 use crate::finding::{Evidence, Level};
 use crate::netpol::extent::Extent;
 use crate::netpol::groups::Groups;
@@ -87,18 +87,13 @@ spec:
     references: &["https://kubernetes.io/docs/concepts/services-networking/network-policies/#allow-all-egress-traffic"],
 };
 
-/// Neither rule has parameters.
-#[derive(Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Params {}
-
 impl Rule for AllowAllIngress {
     fn meta(&self) -> &'static Meta {
         &INGRESS
     }
 
     fn bind(&self, params: &Value, _: &Groups) -> Result<Box<dyn Check>, ParamError> {
-        let Params {} = typed(params)?;
+        let NoParams {} = typed(params)?;
         Ok(Box::new(Direction::Ingress))
     }
 }
@@ -109,7 +104,7 @@ impl Rule for AllowAllEgress {
     }
 
     fn bind(&self, params: &Value, _: &Groups) -> Result<Box<dyn Check>, ParamError> {
-        let Params {} = typed(params)?;
+        let NoParams {} = typed(params)?;
         Ok(Box::new(Direction::Egress))
     }
 }

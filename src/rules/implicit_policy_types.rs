@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamError, Rule, typed};
+use super::{CannotTell, Check, Context, Draft, Meta, Needs, NoParams, Outcome, ParamError, Rule, typed};
 use crate::finding::{Evidence, Level};
 use crate::netpol::groups::Groups;
 use crate::netpol::policy::Direction;
@@ -48,18 +48,13 @@ spec:
     references: &["https://kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1/"],
 };
 
-/// It has no parameters.
-#[derive(Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Params {}
-
 impl Rule for ImplicitPolicyTypes {
     fn meta(&self) -> &'static Meta {
         &META
     }
 
     fn bind(&self, params: &Value, _: &Groups) -> Result<Box<dyn Check>, ParamError> {
-        let Params {} = typed(params)?;
+        let NoParams {} = typed(params)?;
         Ok(Box::new(Self))
     }
 }

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamError, Rule, SHOWN, some_of, typed};
+use super::{
+    CannotTell, Check, Context, Draft, Meta, Needs, NoParams, Outcome, ParamError, Rule, SHOWN, some_of, typed,
+};
 use crate::finding::{Evidence, Level};
 use crate::inventory::NamespaceState;
 use crate::netpol::extent::Extent;
@@ -54,18 +56,13 @@ spec:
     ],
 };
 
-/// It has no parameters.
-#[derive(Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Params {}
-
 impl Rule for IneffectiveSection {
     fn meta(&self) -> &'static Meta {
         &META
     }
 
     fn bind(&self, params: &Value, _: &Groups) -> Result<Box<dyn Check>, ParamError> {
-        let Params {} = typed(params)?;
+        let NoParams {} = typed(params)?;
         Ok(Box::new(Self))
     }
 }

@@ -319,6 +319,11 @@ pub fn protected_labels(rule: &str, params: &Value) -> Vec<String> {
     }
 }
 
+/// Of a rule that has none.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoParams {}
+
 /// Reads parameters into their type; `null` is all defaults.
 fn typed<P: DeserializeOwned + Default>(params: &Value) -> Result<P, ParamError> {
     if params.is_null() {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamError, Rule, typed};
+use super::{CannotTell, Check, Context, Draft, Meta, Needs, NoParams, Outcome, ParamError, Rule, typed};
 use crate::finding::{Evidence, Level};
 use crate::inventory::NamespaceState;
 use crate::netpol::coverage::{Accept, default_deny};
@@ -53,22 +53,18 @@ spec:
     ],
 };
 
-/// It has no parameters.
-#[derive(Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Params {}
-
 impl Rule for NamespaceNeedsDefaultDeny {
     fn meta(&self) -> &'static Meta {
         &META
     }
 
     fn bind(&self, params: &Value, _: &Groups) -> Result<Box<dyn Check>, ParamError> {
-        Ok(Box::new(typed::<Params>(params)?))
+        let NoParams {} = typed(params)?;
+        Ok(Box::new(Self))
     }
 }
 
-impl Check for Params {
+impl Check for NamespaceNeedsDefaultDeny {
     fn check(&self, cx: &Context<'_>) -> Result<Outcome, CannotTell> {
         let Some((None, Some(new))) = cx.namespace() else { return Ok(Outcome::default()) };
         let created = cx.subject.operation == crate::object::Operation::Create;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::traffic::Traffic;
-use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamError, Rule, typed};
+use super::{CannotTell, Check, Context, Draft, Meta, Needs, NoParams, Outcome, ParamError, Rule, typed};
 use crate::finding::Level;
 use crate::inventory::{Inventory, NamespaceState};
 use crate::netpol::groups::Groups;
@@ -63,23 +63,18 @@ spec:
     ],
 };
 
-/// No parameters.
-#[derive(Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Params {}
-
 impl Rule for NoEffect {
     fn meta(&self) -> &'static Meta {
         &META
     }
 
     fn bind(&self, params: &Value, _: &Groups) -> Result<Box<dyn Check>, ParamError> {
-        let params: Params = typed(params)?;
-        Ok(Box::new(params))
+        let NoParams {} = typed(params)?;
+        Ok(Box::new(Self))
     }
 }
 
-impl Check for Params {
+impl Check for NoEffect {
     fn check(&self, cx: &Context<'_>) -> Result<Outcome, CannotTell> {
         let Change::NetworkPolicy { old, new: Some(new) } = &cx.subject.change else { return Ok(Outcome::default()) };
         if cx.around.after.terminating {

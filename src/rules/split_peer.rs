@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::peers::{Place, fits, places, selector_yaml, shown};
-use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamError, Rule, typed};
+use super::{CannotTell, Check, Context, Draft, Meta, Needs, NoParams, Outcome, ParamError, Rule, typed};
 use crate::finding::Level;
 use crate::netpol::groups::Groups;
 use crate::netpol::policy::{Direction, Peer};
@@ -55,18 +55,13 @@ spec:
     ],
 };
 
-/// The rule has no parameters.
-#[derive(Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Params {}
-
 impl Rule for SplitPeer {
     fn meta(&self) -> &'static Meta {
         &META
     }
 
     fn bind(&self, params: &Value, _: &Groups) -> Result<Box<dyn Check>, ParamError> {
-        let Params {} = typed(params)?;
+        let NoParams {} = typed(params)?;
         Ok(Box::new(Bound))
     }
 }

@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use super::peers::{Place, fits, peer_yaml, places, ports_yaml};
 use super::reach::Ports;
-use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamError, Rule, SHOWN, some_of, typed};
+use super::{
+    CannotTell, Check, Context, Draft, Meta, Needs, NoParams, Outcome, ParamError, Rule, SHOWN, some_of, typed,
+};
 use crate::finding::{Evidence, Level};
 use crate::netpol::groups::Groups;
 use crate::netpol::policy::Direction;
@@ -50,18 +52,13 @@ spec:
     references: &["https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-resource"],
 };
 
-/// The rule has no parameters.
-#[derive(Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Params {}
-
 impl Rule for SplitRule {
     fn meta(&self) -> &'static Meta {
         &META
     }
 
     fn bind(&self, params: &Value, _: &Groups) -> Result<Box<dyn Check>, ParamError> {
-        let Params {} = typed(params)?;
+        let NoParams {} = typed(params)?;
         Ok(Box::new(Bound { dns: Ports::default().0 }))
     }
 }

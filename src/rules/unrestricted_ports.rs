@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{CannotTell, Check, Context, Draft, Meta, Needs, Outcome, ParamError, Rule, opening, typed};
+use super::{CannotTell, Check, Context, Draft, Meta, Needs, NoParams, Outcome, ParamError, Rule, opening, typed};
 use crate::finding::{Evidence, Level};
 use crate::netpol::groups::Groups;
 use crate::netpol::policy::Direction;
@@ -46,23 +46,18 @@ spec:
     references: &["https://kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1/"],
 };
 
-/// It has no parameters.
-#[derive(Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Params {}
-
 impl Rule for UnrestrictedPorts {
     fn meta(&self) -> &'static Meta {
         &META
     }
 
     fn bind(&self, params: &Value, _: &Groups) -> Result<Box<dyn Check>, ParamError> {
-        let params: Params = typed(params)?;
-        Ok(Box::new(params))
+        let NoParams {} = typed(params)?;
+        Ok(Box::new(Self))
     }
 }
 
-impl Check for Params {
+impl Check for UnrestrictedPorts {
     fn check(&self, cx: &Context<'_>) -> Result<Outcome, CannotTell> {
         let Some(policy) = cx.policy() else { return Ok(Outcome::default()) };
         let mut drafts = Vec::new();
