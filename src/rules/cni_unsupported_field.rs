@@ -58,8 +58,9 @@ spec:
         ParamDoc {
             name: "cni",
             default: "null",
-            about: "The plugin that enforces policies: `azure-npm`, `azure-npm-windows`, `calico` (which enforces all of \
-                    it), `cilium`, `cilium-before-1.16` or `flannel`.",
+            about: "The plugin that enforces policies: `azure-npm`, `azure-npm-windows`, `cilium`, `cilium-before-1.16`, \
+                    `flannel`, `kube-router` or `weave-net`; or `antrea`, `calico` or `ovn-kubernetes`, which enforce \
+                    all of it.",
         },
         ParamDoc {
             name: "clusterCidrs",
@@ -70,8 +71,10 @@ spec:
     references: &[
         "https://docs.cilium.io/en/stable/network/kubernetes/policy/",
         "https://github.com/cilium/cilium/issues/9209",
-        "https://github.com/cilium/cilium/issues/28684",
+        "https://github.com/cilium/cilium/pull/32389",
+        "https://github.com/cloudnativelabs/kube-router/issues/1019",
         "https://github.com/flannel-io/flannel#networking-details",
+        "https://github.com/weaveworks/weave/issues/3032",
         "https://learn.microsoft.com/azure/aks/use-network-policies",
     ],
 };

@@ -70,14 +70,22 @@ pub(super) struct Plugin {
     pub(super) ignores: &'static [Field],
 }
 
-/// Every plugin of which something is known, by name. What their own documentation says:
+/// Every plugin of which something is known, by name. What their own documentation and issues say:
+/// - Antrea: all of it; `endPort` since antrea-io/antrea#1638.
 /// - Azure NPM: learn.microsoft.com/azure/aks/use-network-policies, its limitations: no IPv6 at all; on Windows, further no
 ///   named ports, no SCTP and no `except`.
-/// - Calico: docs.tigera.io/calico, Kubernetes policy: all of it. Named so that a rule set can say what a cluster runs.
+/// - Calico: docs.tigera.io/calico, Kubernetes policy: all of it.
 /// - Cilium: docs.cilium.io, Network Policy, known missing features: `ipBlock` set with a pod IP (cilium/cilium#9209) to
-///   this day; SCTP (#5719) and port ranges (#16622, #28684: accepted and ignored) up to 1.15.
+///   this day; SCTP (#5719) and port ranges (#16622, #28684: accepted and ignored) up to 1.15
+///   (cilium/cilium#32389 added them).
 /// - Flannel: its README leaves network policy to other projects.
+/// - kube-router: no SCTP (cloudnativelabs/kube-router#1019); `endPort` since #1080.
+/// - OVN-Kubernetes: all of it; SCTP since ovn-kubernetes/ovn-kubernetes#1120, `endPort` since #2466.
+/// - Weave Net: no named ports (weaveworks/weave#3032); its last release is older than `endPort`.
+///
+/// Those that ignore nothing are named so that a rule set can say what a cluster runs.
 pub(super) const PLUGINS: &[Plugin] = &[
+    Plugin { name: "antrea", title: "Antrea", ignores: &[] },
     Plugin { name: "azure-npm", title: "Azure NPM", ignores: &[Field::Ipv6] },
     Plugin {
         name: "azure-npm-windows",
@@ -92,4 +100,7 @@ pub(super) const PLUGINS: &[Plugin] = &[
         ignores: &[Field::EndPort, Field::Sctp, Field::PodAddresses],
     },
     Plugin { name: "flannel", title: "Flannel", ignores: &[Field::Policy] },
+    Plugin { name: "kube-router", title: "kube-router", ignores: &[Field::Sctp] },
+    Plugin { name: "ovn-kubernetes", title: "OVN-Kubernetes", ignores: &[] },
+    Plugin { name: "weave-net", title: "Weave Net", ignores: &[Field::EndPort, Field::NamedPort] },
 ];

@@ -17,6 +17,12 @@ fn spec(rule: &Value) -> Value {
     json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [rule]})
 }
 
+/// What some plugin or other ignores.
+fn everything() -> Value {
+    json!({"from": [{"ipBlock": {"cidr": "10.244.3.17/32"}}, {"ipBlock": {"cidr": "2001:db8::/32", "except": ["2001:db8:1::/48"]}}],
+        "ports": [{"protocol": "SCTP", "port": 8080, "endPort": 8089}, {"port": "http"}]})
+}
+
 fn found(cni: &str, rule: &Value) -> Vec<String> {
     fields(RULE, &params(cni), &create(&spec(rule)))
 }
@@ -36,6 +42,10 @@ fn found(cni: &str, rule: &Value) -> Vec<String> {
 #[case::a_name("azure-npm-windows", json!({"ports": [{"port": "http"}]}), &["spec.ingress[0].ports"])]
 #[case::except("azure-npm-windows", json!({"from": [{"ipBlock": {"cidr": "192.0.2.0/24", "except": ["192.0.2.7/32"]}}]}),
     &["spec.ingress[0].from[0].ipBlock"])]
+#[case::sctp_beside_other_ports("kube-router", json!({"ports": [{"port": 80}, {"protocol": "SCTP", "port": 3868}]}),
+    &["spec.ingress[0].ports"])]
+#[case::a_range_and_a_name("weave-net", json!({"ports": [{"port": "http"}, {"port": 8080, "endPort": 8089}]}),
+    &["spec.ingress[0].ports[1].endPort", "spec.ingress[0].ports"])]
 #[case::all_of_it("flannel", json!({"from": [{"podSelector": {}}]}), &["spec"])]
 fn is_found(#[case] cni: &str, #[case] rule: Value, #[case] expected: &[&str]) {
     assert_eq!(found(cni, &rule), expected);
@@ -45,8 +55,10 @@ fn is_found(#[case] cni: &str, #[case] rule: Value, #[case] expected: &[&str]) {
 #[case::neighbours_are_no_range("cilium-before-1.16", json!({"ports": [{"port": 80}, {"port": 81}]}))]
 #[case::all_ports_ask_for_nothing("cilium-before-1.16", json!({"from": [{"podSelector": {}}]}))]
 #[case::a_range_that_is_supported("cilium", json!({"ports": [{"port": 8080, "endPort": 8089}]}))]
-#[case::a_plugin_that_does_all("calico", json!({"from": [{"ipBlock": {"cidr": "10.244.3.17/32"}}],
-    "ports": [{"protocol": "SCTP", "port": 8080, "endPort": 8089}]}))]
+#[case::a_plugin_that_does_all("calico", everything())]
+#[case::another("antrea", everything())]
+#[case::a_third("ovn-kubernetes", everything())]
+#[case::a_range_by_iptables("kube-router", json!({"ports": [{"port": 8080, "endPort": 8089}, {"port": "http"}]}))]
 #[case::outside_of_the_cluster("cilium", json!({"from": [{"ipBlock": {"cidr": "198.51.100.0/24"}}]}))]
 #[case::pods_excepted("cilium", json!({"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.244.0.0/16"]}}]}))]
 #[case::mapped_is_v4("azure-npm", json!({"from": [{"ipBlock": {"cidr": "::ffff:192.0.2.0/120"}}]}))]
