@@ -213,3 +213,6 @@ fn pair(policy: &NetworkPolicy, peer: Option<&Peer>) -> Selector {
     requirements.extend(pod.iter().flat_map(|pod| about(PEER, pod)));
     Selector::new(requirements)
 }
+
+#[cfg(test)]
+mod tests;
